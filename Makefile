@@ -4,7 +4,7 @@
 # listed in SHELL_SOURCES. Variables: CC, SAN=address,undefined (sanitizers), BUILD (where everything is built).
 
 .DEFAULT_GOAL := all
-MAKEFLAGS += --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -82,8 +82,8 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 binaries = $(patsubst %.c,$(BUILD)/%,$(1))
 
 DAEMONS := $(patsubst %/main.c,$(BUILD)/mobula-%,$(wildcard head/main.c node/main.c))
-ARCHIVES := $(BUILD)/libhead.a $(BUILD)/libnode.a $(BUILD)/libmobula.a
-LIBRARIES := $(BUILD)/libprotocol.a $(ARCHIVES) $(BUILD)/libmobula.so
+ARCHIVES := $(BUILD)/libhead.a $(BUILD)/libnode.a $(BUILD)/libclient.a $(BUILD)/libprotocol.a
+LIBRARIES := $(ARCHIVES) $(BUILD)/libmobula.a $(BUILD)/libmobula.so
 EXAMPLES := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SOURCES))
 UNIT_TESTS := $(call binaries,$(UNIT_SOURCES))
 INTEGRATION_TESTS := $(call binaries,$(INTEGRATION_SOURCES))
@@ -133,15 +133,23 @@ endef
 $(eval $(call archive,libprotocol.a,$(call objects,$(PROTOCOL_SOURCES))))
 $(eval $(call archive,libhead.a,$(call objects,$(HEAD_SOURCES))))
 $(eval $(call archive,libnode.a,$(call objects,$(NODE_SOURCES))))
-$(eval $(call archive,libmobula.a,$(call objects,$(CLIENT_SOURCES) $(PROTOCOL_SOURCES))))
+$(eval $(call archive,libclient.a,$(call objects,$(CLIENT_SOURCES))))
 $(eval $(call archive,libsupport.a,$(call objects,$(SUPPORT_SOURCES))))
 $(eval $(call archive,libcores.a,$(patsubst %.c,$(BUILD)/mutants/%.o,$(CORE_SOURCES))))
 
+MOBULA_OBJECTS := $(call objects,$(CLIENT_SOURCES) $(PROTOCOL_SOURCES))
+$(BUILD)/libmobula.members: FORCE
+	$(call remember,$(MOBULA_OBJECTS))
+
+# What a user links statically is one object in which only mob_* is left global: our names cannot meet the user's.
+$(BUILD)/libmobula.a: $(MOBULA_OBJECTS) $(BUILD)/libmobula.members
+	$(call say,AR,$@)ld -r -o $(BUILD)/libmobula.o $(MOBULA_OBJECTS) && objcopy --localize-hidden $(BUILD)/libmobula.o && \
+	    rm -f $@ && ar rcs $@ $(BUILD)/libmobula.o && rm $(BUILD)/libmobula.o
+
 # The sanitizers leave their own symbols open in a shared library, so only the plain build insists that all are found.
-$(BUILD)/libmobula.so.0: $(call objects,$(CLIENT_SOURCES) $(PROTOCOL_SOURCES)) libclient/libmobula.map \
-    $(BUILD)/libmobula.a.members
+$(BUILD)/libmobula.so.0: $(MOBULA_OBJECTS) libclient/libmobula.map $(BUILD)/libmobula.members
 	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libmobula.so.0 -Wl,--version-script=libclient/libmobula.map \
-	    $(if $(SAN),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(filter %.o,$^) $(CLIENT_LIBS)
+	    $(if $(SAN),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(MOBULA_OBJECTS) $(CLIENT_LIBS)
 
 $(BUILD)/libmobula.so: $(BUILD)/libmobula.so.0
 	@ln -sf libmobula.so.0 $@
@@ -184,7 +192,6 @@ $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/libcores.a
 
 # Stops with a plain line when what a target runs is not in this tree: $(call need,sources,what).
 need = $(if $(strip $(1)),,@echo 'make $@: $(2) is not in this tree yet, so there is nothing to run.' >&2; exit 1)
-QUIET_MAKE = $(MAKE) --no-print-directory
 
 .PHONY: install-packages
 install-packages: ## install what building and testing needs (apt-get; asks for nothing when all is there)
@@ -195,7 +202,7 @@ DEMO_DIR ?= /usr/include
 demo: ## install, build, and count words over DEMO_DIR=/usr/include on a private cluster
 	$(call need,$(wildcard docs/examples/wordcount.c),docs/examples/wordcount.c)
 	@deploy/install-packages build
-	@$(QUIET_MAKE) all
+	@$(MAKE) all
 	$(BUILD)/examples/wordcount $(DEMO_DIR)
 
 SIM_SEEDS ?= 1..2000
@@ -210,7 +217,7 @@ model_commands = $(if $(MODELS),'tests/support/run-models $(BUILD)/model')
 .PHONY: test
 test: ## every test: unit, simulation, integration, wrong programs, examples, models
 	@deploy/install-packages build test
-	@$(QUIET_MAKE) test-programs
+	@$(MAKE) test-programs
 	@$(RUN_TESTS) $(unit_commands) $(sim_commands) $(integration_commands) $(wrong_commands) $(example_commands) \
 	    $(model_commands)
 
@@ -247,12 +254,12 @@ SUPPRESSIONS := $(abspath tests/support/suppressions)
 test-asan: ## unit and integration tests with the address, leak and undefined sanitizers
 	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	    LSAN_OPTIONS=suppressions=$(SUPPRESSIONS)/lsan:print_suppressions=0 \
-	    MOBULA_TEST_SLOWER=4 $(QUIET_MAKE) SAN=address,undefined OPTIMIZE=-O1 test-sanitized
+	    MOBULA_TEST_SLOWER=4 $(MAKE) SAN=address,undefined OPTIMIZE=-O1 test-sanitized
 
 .PHONY: test-tsan
 test-tsan: ## unit and integration tests with the thread sanitizer
 	@TSAN_OPTIONS=suppressions=$(SUPPRESSIONS)/tsan:halt_on_error=1:second_deadlock_stack=1 \
-	    MOBULA_TEST_SLOWER=8 $(QUIET_MAKE) SAN=thread OPTIMIZE=-O1 test-sanitized
+	    MOBULA_TEST_SLOWER=8 $(MAKE) SAN=thread OPTIMIZE=-O1 test-sanitized
 
 .PHONY: sim
 sim: $(SIM) ## the simulated cluster: SEED=n [TRACE=1] replays one, SEEDS=a..b runs many
@@ -275,13 +282,13 @@ bench-history: ## compare with revision BASE=rev in alternating rounds
 	$(call need,$(BASE),BASE=rev on the command line)
 	@tests/support/bench-history $(BASE)
 
-FUZZ_SECONDS ?= $(if $(filter-out 0,$(words $(FUZZ_SOURCES))),$(or $(SECONDS_EACH),20))
+SECONDS_EACH ?= 20
 .PHONY: fuzz
 fuzz: ## fuzz each decoder for SECONDS_EACH=20 seconds
 	$(call need,$(FUZZ_SOURCES),tests/fuzz/fuzz_*.c)
-	@$(QUIET_MAKE) BUILD=build/fuzz CC=clang OPTIMIZE=-O1 SAN=fuzzer-no-link,address,undefined fuzzers
+	@$(MAKE) BUILD=build/fuzz CC=clang OPTIMIZE=-O1 SAN=fuzzer-no-link,address,undefined fuzzers
 	@for fuzzer in $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES)); do \
-	    tests/support/run-fuzzer $$fuzzer $(FUZZ_SECONDS) || exit 1; \
+	    tests/support/run-fuzzer $$fuzzer $(SECONDS_EACH) || exit 1; \
 	done
 
 .PHONY: fuzzers
@@ -294,10 +301,10 @@ model: ## check the Promela models and their seeded bugs
 
 .PHONY: lint
 lint: ## everything that the style is kept by machine in
-	@$(QUIET_MAKE) all
+	@$(MAKE) all
 	@CORE_SOURCES='$(CORE_SOURCES)' BUILD='$(BUILD)' CFLAGS='$(CFLAGS)' PACKAGE_CFLAGS='$(PACKAGE_CFLAGS)' \
 	    JOBS='$(JOBS)' tests/lint/run
-	@$(QUIET_MAKE) CC=clang BUILD=build/clang objects
+	@$(MAKE) CC=clang BUILD=build/clang objects
 
 .PHONY: format
 format: ## rewrite all sources with clang-format
@@ -306,7 +313,7 @@ format: ## rewrite all sources with clang-format
 .PHONY: coverage
 coverage: ## lines of each folder that the unit, simulation and integration tests reach
 	@rm -rf build/coverage
-	@$(QUIET_MAKE) BUILD=build/coverage OPTIMIZE=-O0 EXTRA_CFLAGS=--coverage EXTRA_LDFLAGS=--coverage test-coverage
+	@$(MAKE) BUILD=build/coverage OPTIMIZE=-O0 EXTRA_CFLAGS=--coverage EXTRA_LDFLAGS=--coverage test-coverage
 	@tests/support/report-coverage build/coverage
 
 .PHONY: test-coverage
@@ -315,7 +322,7 @@ test-coverage: test-programs
 
 .PHONY: install
 install: ## install to PREFIX=/usr/local (DESTDIR= for packaging)
-	@$(QUIET_MAKE) BUILD=build/install LIBEXEC_DIR=$(PREFIX)/libexec/mobula install-files
+	@$(MAKE) BUILD=build/install LIBEXEC_DIR=$(PREFIX)/libexec/mobula install-files
 
 .PHONY: install-files
 install-files: all
