@@ -1,18 +1,21 @@
 /* doorbell.c: sleeping and waking over a shared page.
  *
- * Both sides are Dekker's pattern: the owner stores "asleep", fences, looks at its inputs; a peer publishes, fences,
- * loads the page. One of them sees the other. What remains is the time between the owner's last look and the moment
- * when it really sleeps. FUTEX: the peer first changes the word, so that the kernel, which compares it under its
- * lock, refuses to sleep; the one that changed it makes the only wake call. EVENTFD: the count stays until read.
+ * Both sides are Dekker's pattern: the owner stores "asleep", fences, looks at its inputs; a peer
+ * publishes, fences, loads the page. One of them sees the other. What remains is the time between
+ * the owner's last look and the moment when it really sleeps. FUTEX: the peer first changes the
+ * word, so that the kernel, which compares it under its lock, refuses to sleep; the one that
+ * changed it makes the only wake call. EVENTFD: the count stays until read.
  *
- * For EVENTFD the page holds a number that is odd while the owner sleeps and never repeats. Since peers cannot
- * change it, each remembers the sleep that it rang for, and a burst of messages to an owner that takes its time to
- * get up costs one write and not one for each message. Peers of a FUTEX doorbell see the word change instead.
+ * For EVENTFD the page holds a number that is odd while the owner sleeps and never repeats. Since
+ * peers cannot change it, each remembers the sleep that it rang for, and a burst of messages to an
+ * owner that takes its time to get up costs one write and not one for each message. Peers of a
+ * FUTEX doorbell see the word change instead.
  *
  * tests/model/doorbell.pml checks all of it with explicit store buffers.
  *
- * Spinning is a third state of the futex word, so that a peer which finds the owner looking makes no system call.
- * Rejected: a spin on the inputs themselves, which would need a call-back for every kind of input. */
+ * Spinning is a third state of the futex word, so that a peer which finds the owner looking makes
+ * no system call. Rejected: a spin on the inputs themselves, which would need a call-back for every
+ * kind of input. */
 #include "protocol/doorbell.h"
 
 #include <assert.h>
@@ -33,11 +36,11 @@
 
 #include "protocol/fence.h"
 
-#define DOORBELL_MAGIC UINT64_C(0x6c6c6562626f6d) /* "mobbell" */
-#define DOORBELL_VERSION UINT32_C(1)
+#define DOORBELL_MAGIC      UINT64_C(0x6c6c6562626f6d) /* "mobbell" */
+#define DOORBELL_VERSION    UINT32_C(1)
 #define DOORBELL_PAGE_BYTES ((size_t)4096)
-#define DOORBELL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define NS_PER_S UINT64_C(1000000000)
+#define DOORBELL_SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define NS_PER_S            UINT64_C(1000000000)
 
 enum word { AWAKE = 0, SLEEPING = 1, SPINNING = 2 };
 
@@ -52,7 +55,8 @@ struct doorbell_page {
 static_assert(sizeof(struct doorbell_page) <= DOORBELL_PAGE_BYTES, "one page");
 static_assert(offsetof(struct doorbell_page, word) == 128, "layout is shared");
 static_assert(offsetof(struct doorbell_page, sleep) == 256, "layout is shared");
-static_assert(sizeof(_Atomic uint32_t) == 4 && ATOMIC_INT_LOCK_FREE == 2, "the kernel's futex word");
+static_assert(sizeof(_Atomic uint32_t) == 4 && ATOMIC_INT_LOCK_FREE == 2,
+              "the kernel's futex word");
 
 static uint64_t now_ns(void)
 {
@@ -125,7 +129,8 @@ fail:
 
 void doorbell_close(struct doorbell *db)
 {
-    /* A zeroed one has descriptors 0, which are not ours: only a kind says that there is something. */
+    /* A zeroed one has descriptors 0, which are not ours: only a kind says that there is something.
+     */
     if (db->kind != 0) {
         if (db->page != NULL)
             munmap(db->page, DOORBELL_PAGE_BYTES);
@@ -208,7 +213,8 @@ static int sleep_futex(struct doorbell *db, uint64_t deadline_ns)
     const struct timespec *until = deadline_ns == DOORBELL_FOREVER ? NULL : &deadline;
     /* A word that is neither is a peer's doing; it counts as rung. */
     while (atomic_load_explicit(word, memory_order_acquire) == SLEEPING) {
-        /* The bitset form takes an absolute time on the monotonic clock; not private: processes share it. */
+        /* The bitset form takes an absolute time on the monotonic clock; not private: processes
+         * share it. */
         long waited = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, SLEEPING, until, NULL,
                               FUTEX_BITSET_MATCH_ANY);
         if (waited != 0 && errno == ETIMEDOUT) {
@@ -269,7 +275,8 @@ void doorbell_ring_own(struct doorbell *db)
         ring_event(db->event_fd);
 }
 
-/* A descriptor that a peer gave must be an eventfd: a write to anything else might block or do harm. */
+/* A descriptor that a peer gave must be an eventfd: a write to anything else might block or do
+ * harm. */
 static bool is_eventfd(int fd)
 {
     char path[64], target[64];
@@ -287,7 +294,8 @@ static int peer_map(struct doorbell_peer *peer, int page_fd, struct mob_err *err
     int seals = fcntl(page_fd, F_GET_SEALS);
     struct stat st;
     if (seals < 0 || fstat(page_fd, &st) != 0)
-        return mob_err_set(err, MOB_EPROTO, "opening a doorbell: descriptor %d is no memfd", page_fd);
+        return mob_err_set(err, MOB_EPROTO, "opening a doorbell: descriptor %d is no memfd",
+                           page_fd);
     if ((seals & wanted) != wanted || st.st_size != (off_t)DOORBELL_PAGE_BYTES)
         return mob_err_set(err, MOB_EPROTO,
                            "opening a doorbell: %lld bytes with seals 0x%x, not one page with 0x%x",
@@ -299,12 +307,13 @@ static int peer_map(struct doorbell_peer *peer, int page_fd, struct mob_err *err
     peer->page = map;
     if (peer->page->magic != DOORBELL_MAGIC || peer->page->version != DOORBELL_VERSION ||
         peer->page->kind != (uint32_t)peer->kind)
-        return mob_err_set(err, MOB_EPROTO, "opening a doorbell: a page of another kind or version");
+        return mob_err_set(err, MOB_EPROTO,
+                           "opening a doorbell: a page of another kind or version");
     return MOB_OK;
 }
 
-int doorbell_peer_open(struct doorbell_peer *peer, enum doorbell_kind kind, int page_fd, int event_fd,
-                       struct mob_err *err)
+int doorbell_peer_open(struct doorbell_peer *peer, enum doorbell_kind kind, int page_fd,
+                       int event_fd, struct mob_err *err)
 {
     *peer = (struct doorbell_peer){.kind = kind, .event_fd = -1};
     if (kind != DOORBELL_FUTEX && kind != DOORBELL_EVENTFD)
@@ -314,7 +323,8 @@ int doorbell_peer_open(struct doorbell_peer *peer, enum doorbell_kind kind, int 
         goto fail;
     if (kind == DOORBELL_EVENTFD) {
         if (!is_eventfd(event_fd)) {
-            rc = mob_err_set(err, MOB_EPROTO, "opening a doorbell: descriptor %d is no eventfd", event_fd);
+            rc = mob_err_set(err, MOB_EPROTO, "opening a doorbell: descriptor %d is no eventfd",
+                             event_fd);
             goto fail;
         }
         peer->event_fd = fcntl(event_fd, F_DUPFD_CLOEXEC, 0);

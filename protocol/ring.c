@@ -1,17 +1,20 @@
 /* ring.c: the byte-stream rings.
  *
- * Indices are free-running 64-bit byte counts, each on a line of its own with one writer. Each half keeps its own
- * index and the last good look at the other's in private memory: the shared copy of our own index is write-only
- * (a hostile peer that changes it confuses nobody but itself), and the other's line is fetched only when the
- * cached value does not suffice. A stream of bytes, not of slots: a frame of any size passes through a ring of
- * any size, and there is no bound on messages here that the message layer would have to know.
+ * Indices are free-running 64-bit byte counts, each on a line of its own with one writer. Each half
+ * keeps its own index and the last good look at the other's in private memory: the shared copy of
+ * our own index is write-only (a hostile peer that changes it confuses nobody but itself), and the
+ * other's line is fetched only when the cached value does not suffice. A stream of bytes, not of
+ * slots: a frame of any size passes through a ring of any size, and there is no bound on messages
+ * here that the message layer would have to know.
  *
- * Space is announced by half a ring, so that a fast writer is not woken for every message that a slow reader
- * takes. The wait is Dekker's: the writer says that it waits, fences, looks at the reader's index; the reader
- * gives space back, fences, looks whether the writer waits. tests/model/doorbell.pml checks it.
+ * Space is announced by half a ring, so that a fast writer is not woken for every message that a
+ * slow reader takes. The wait is Dekker's: the writer says that it waits, fences, looks at the
+ * reader's index; the reader gives space back, fences, looks whether the writer waits.
+ * tests/model/doorbell.pml checks it.
  *
- * Rejected: reusing a revoked pair's memory (both sides' consent would have to be tracked; a fresh memfd costs a
- * few microseconds), and reading our own index back at open (a side is opened once, so it is 0). */
+ * Rejected: reusing a revoked pair's memory (both sides' consent would have to be tracked; a fresh
+ * memfd costs a few microseconds), and reading our own index back at open (a side is opened once,
+ * so it is 0). */
 #include "protocol/ring.h"
 
 #include <assert.h>
@@ -24,11 +27,11 @@
 
 #include "protocol/fence.h"
 
-#define RING_MAGIC UINT64_C(0x676e697261626f6d) /* "mobaring" */
+#define RING_MAGIC   UINT64_C(0x676e697261626f6d) /* "mobaring" */
 #define RING_VERSION UINT32_C(1)
-#define RING_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define RING_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 /* Two lines, because processors fetch lines in pairs. */
-#define RING_LINE_BYTES 128
+#define RING_LINE_BYTES   128
 #define RING_HEADER_BYTES ((size_t)4096)
 
 struct ring_control {
@@ -74,8 +77,7 @@ int ring_pair_create(size_t size, int *fd, struct mob_err *err)
         return mob_err_set(err, MOB_EINVAL,
                            "ring size %zu: give a power of two from %zu to %zu bytes", size,
                            RING_SIZE_MIN, RING_SIZE_MAX);
-    const struct ring_header header = {
-        .magic = RING_MAGIC, .version = RING_VERSION, .size = size};
+    const struct ring_header header = {.magic = RING_MAGIC, .version = RING_VERSION, .size = size};
     int rc;
     int made = memfd_create("mobula-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (made < 0)
@@ -99,10 +101,12 @@ fail:
     return rc;
 }
 
-/* The pair's ring size by its file size, or 0: the file size is the one number that nobody can change any more. */
+/* The pair's ring size by its file size, or 0: the file size is the one number that nobody can
+ * change any more. */
 static uint64_t size_by_file(off_t file_bytes)
 {
-    if (file_bytes < (off_t)pair_bytes(RING_SIZE_MIN) || file_bytes > (off_t)pair_bytes(RING_SIZE_MAX))
+    if (file_bytes < (off_t)pair_bytes(RING_SIZE_MIN) ||
+        file_bytes > (off_t)pair_bytes(RING_SIZE_MAX))
         return 0;
     uint64_t size = ((uint64_t)file_bytes - RING_HEADER_BYTES) / 2;
     return size_valid(size) && (off_t)pair_bytes(size) == file_bytes ? size : 0;
@@ -156,7 +160,8 @@ void ring_close(struct ring_end *end)
     memset(end, 0, sizeof *end);
 }
 
-/* Free bytes, as of a fresh look at the reader's index; it only moves forward, and never past our tail. */
+/* Free bytes, as of a fresh look at the reader's index; it only moves forward, and never past our
+ * tail. */
 static uint64_t out_free_now(struct ring_out *out, uint64_t size)
 {
     uint64_t head = atomic_load_explicit(&out->control->head, memory_order_acquire);
@@ -168,7 +173,8 @@ static uint64_t out_free_now(struct ring_out *out, uint64_t size)
     return size - (out->tail - head);
 }
 
-/* Readable bytes, as of a fresh look at the writer's index: never less than before, never more than the ring. */
+/* Readable bytes, as of a fresh look at the writer's index: never less than before, never more than
+ * the ring. */
 static uint64_t in_used_now(struct ring_in *in, uint64_t size)
 {
     uint64_t tail = atomic_load_explicit(&in->control->tail, memory_order_acquire);
@@ -206,11 +212,13 @@ size_t ring_write(struct ring_end *end, const void *bytes, size_t size)
     if (size == 0 || out->broken || ring_revoked(end))
         return 0;
     size_t taken = out_put(out, end->size, bytes, size);
-    if (taken < size) {
+    /* Until a look after the flag finds no space: the reader may have taken the flag back for the
+     * space that the last round has used. */
+    for (size_t more = 1; taken < size && more > 0; taken += more) {
         out->waits = true;
         atomic_store_explicit(&out->control->writer_waits, 1, memory_order_relaxed);
         fence_full();
-        taken += out_put(out, end->size, (const unsigned char *)bytes + taken, size - taken);
+        more = out_put(out, end->size, (const unsigned char *)bytes + taken, size - taken);
     }
     if (taken == size && out->waits) {
         out->waits = false;
@@ -254,8 +262,8 @@ bool ring_peer_wants_space(struct ring_end *end)
     fence_full();
     if (atomic_load_explicit(&in->control->writer_waits, memory_order_relaxed) == 0)
         return false;
-    /* An old look at the tail only makes this earlier, never later; and while more than half is unread, the
-     * reader has yet to come here again. */
+    /* An old look at the tail only makes this earlier, never later; and while more than half is
+     * unread, the reader has yet to come here again. */
     if (in->peer_tail - in->head > end->size / 2)
         return false;
     return atomic_exchange_explicit(&in->control->writer_waits, 0, memory_order_acq_rel) != 0;
