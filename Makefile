@@ -302,9 +302,9 @@ model: ## check the Promela models and their seeded bugs
 .PHONY: lint
 lint: ## everything that the style is kept by machine in
 	@$(MAKE) all
+	@$(MAKE) CC=clang BUILD=build/clang objects
 	@CORE_SOURCES='$(CORE_SOURCES)' BUILD='$(BUILD)' CFLAGS='$(CFLAGS)' PACKAGE_CFLAGS='$(PACKAGE_CFLAGS)' \
 	    JOBS='$(JOBS)' tests/lint/run
-	@$(MAKE) CC=clang BUILD=build/clang objects
 
 .PHONY: format
 format: ## rewrite all sources with clang-format
