@@ -8,8 +8,9 @@
  * here that the message layer would have to know.
  *
  * Space is announced by half a ring, so that a fast writer is not woken for every message that a
- * slow reader takes. The wait is Dekker's: the writer says that it waits, fences, looks at the
- * reader's index; the reader gives space back, fences, looks whether the writer waits.
+ * slow reader takes. The wait is Dekker's: the writer says that it waits, fences
+ * (doorbell_prepare), looks at the reader's index and at its own flag (ring_pending); the reader
+ * gives space back, fences, looks at the flag, and takes it back before it rings.
  * tests/model/doorbell.pml checks it.
  *
  * Rejected: reusing a revoked pair's memory (both sides' consent would have to be tracked; a fresh
@@ -212,17 +213,11 @@ size_t ring_write(struct ring_end *end, const void *bytes, size_t size)
     if (size == 0 || out->broken || ring_revoked(end))
         return 0;
     size_t taken = out_put(out, end->size, bytes, size);
-    /* Until a look after the flag finds no space: the reader may have taken the flag back for the
-     * space that the last round has used. */
-    for (size_t more = 1; taken < size && more > 0; taken += more) {
-        out->waits = true;
-        atomic_store_explicit(&out->control->writer_waits, 1, memory_order_relaxed);
-        fence_full();
-        more = out_put(out, end->size, (const unsigned char *)bytes + taken, size - taken);
-    }
-    if (taken == size && out->waits) {
-        out->waits = false;
-        atomic_store_explicit(&out->control->writer_waits, 0, memory_order_relaxed);
+    if (taken < size || out->waits) {
+        /* No fence and no second look here: who sleeps passes the fence of doorbell_prepare and the
+         * look of ring_pending, and who does not sleep tries again. */
+        out->waits = taken < size;
+        atomic_store_explicit(&out->control->writer_waits, out->waits, memory_order_relaxed);
     }
     return taken;
 }
@@ -279,10 +274,19 @@ size_t ring_writable(struct ring_end *end)
     return ring_revoked(end) ? 0 : (size_t)out_free_now(&end->out, end->size);
 }
 
+/* A writer that was short may sleep only while its flag stands. It is not enough that the ring is
+ * full: the reader may have taken the flag back for space that a later write has used since. */
+static bool out_pending(struct ring_end *end)
+{
+    struct ring_out *out = &end->out;
+    return out->waits &&
+           (atomic_load_explicit(&out->control->writer_waits, memory_order_relaxed) == 0 ||
+            ring_writable(end) > 0);
+}
+
 bool ring_pending(struct ring_end *end)
 {
-    return ring_revoked(end) || ring_readable(end) > 0 ||
-           (end->out.waits && ring_writable(end) > 0) || ring_broken(end);
+    return ring_revoked(end) || ring_readable(end) > 0 || out_pending(end) || ring_broken(end);
 }
 
 void ring_revoke(struct ring_end *end)

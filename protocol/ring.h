@@ -85,8 +85,8 @@ void ring_close(struct ring_end *end);
 
 /* Take what fits of `size` bytes and publish it. Returns the bytes taken: 0 when the ring is full,
  * revoked or broken. After a return above 0 the caller rings the reader's doorbell. After a short
- * return the reader will find that its peer wants space, and the caller sleeps only after
- * ring_pending said no. */
+ * return the reader will find that its peer wants space; the caller writes again or sleeps, and
+ * sleeps only after ring_pending, asked behind doorbell_prepare, said no. */
 size_t ring_write(struct ring_end *end, const void *bytes, size_t size) MOB_MUST_CHECK;
 /* Copy out up to `size` bytes and give their space back. 0 when there is nothing (or never will be,
  * see ring_revoked and ring_broken). Before it sleeps, a reader reads until 0 and asks
