@@ -296,7 +296,8 @@ static int peer_map(struct doorbell_peer *peer, int page_fd, struct mob_err *err
     if (seals < 0 || fstat(page_fd, &st) != 0)
         return mob_err_set(err, MOB_EPROTO, "opening a doorbell: descriptor %d is no memfd",
                            page_fd);
-    if ((seals & wanted) != wanted || st.st_size != (off_t)DOORBELL_PAGE_BYTES)
+    if ((seals & (DOORBELL_SEALS | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != wanted ||
+        st.st_size != (off_t)DOORBELL_PAGE_BYTES)
         return mob_err_set(err, MOB_EPROTO,
                            "opening a doorbell: %lld bytes with seals 0x%x, not one page with 0x%x",
                            (long long)st.st_size, (unsigned)seals, (unsigned)wanted);

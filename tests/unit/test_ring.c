@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "protocol/ring.h"
+#include "tests/support/race.h"
 #include "tests/support/ring_stress.h"
 
 struct ring_pair {
@@ -305,6 +306,87 @@ MOB_TEST(ring_marks_are_seen_by_the_others)
     pair_close(&pair);
 }
 
+struct dash {
+    struct ring_pair pair;
+    struct doorbell bell; /* the writer's */
+    size_t taken;
+    bool pending, wanted;
+};
+
+static void dash_writer(void *context)
+{
+    struct dash *dash = context;
+    dash->taken = ring_write(&dash->pair.ends[0], "x", 1);
+    doorbell_prepare(&dash->bell);
+    dash->pending = ring_pending(&dash->pair.ends[0]);
+}
+
+static void dash_reader(void *context)
+{
+    struct dash *dash = context;
+    unsigned char bytes[4096];
+    dash->wanted = ring_read(&dash->pair.ends[1], bytes, 2500) == 2500 &&
+                   ring_peer_wants_space(&dash->pair.ends[1]);
+}
+
+static const char *dash_judge(void *context)
+{
+    struct dash *dash = context;
+    static const unsigned char zeros[4096];
+    unsigned char bytes[8];
+    doorbell_cancel(&dash->bell);
+    if (dash->taken == 0 && !dash->pending && !dash->wanted)
+        return "the writer sleeps and the reader does not know";
+    /* Full again, to the byte, and nobody waits. */
+    size_t fill = 2500 - dash->taken;
+    if (ring_write(&dash->pair.ends[0], zeros, fill) != fill ||
+        ring_writable(&dash->pair.ends[0]) != 0)
+        return "the ring is not full";
+    if (ring_read(&dash->pair.ends[1], bytes, 1) != 1 || ring_peer_wants_space(&dash->pair.ends[1]))
+        return "somebody waits who was served";
+    return ring_write(&dash->pair.ends[0], zeros, 1) == 1 ? NULL : "one byte does not fit";
+}
+
+/* A writer that finds its ring full at the very moment when the reader makes room sees the room, or
+ * the reader sees that it waits. */
+MOB_TEST(ring_room_is_seen_or_asked_for)
+{
+    static const unsigned char zeros[4096];
+    struct dash dash = {0};
+    pair_open(&dash.pair, 4096);
+    assert_int_equal(doorbell_create(&dash.bell, DOORBELL_FUTEX, NULL, NULL, NULL), MOB_OK);
+    assert_int_equal(ring_write(&dash.pair.ends[0], zeros, sizeof zeros), sizeof zeros);
+    const struct race race = {dash_writer, dash_reader, dash_judge, &dash};
+    const char *wrong = race_run(&race, 200000);
+    if (wrong != NULL)
+        fail_msg("%s", wrong);
+    doorbell_close(&dash.bell);
+    pair_close(&dash.pair);
+}
+
+/* A writer that uses room that the reader has just made, and is still short, does not sleep on the
+ * strength of the flag that the reader takes back for that very room. */
+MOB_TEST(ring_flag_taken_back_is_seen)
+{
+    struct ring_pair pair;
+    unsigned char bytes[4096] = {0};
+    pair_open(&pair, 4096);
+    struct ring_end *writer = &pair.ends[0], *reader = &pair.ends[1];
+    assert_int_equal(ring_write(writer, bytes, 4096), 4096);
+    assert_int_equal(ring_write(writer, bytes, 1), 0);
+    assert_int_equal(ring_read(reader, bytes, 2048), 2048);
+    /* The reader has looked at the flag; before it takes it back, the writer uses the room. */
+    assert_int_equal(ring_write(writer, bytes, 4096), 2048);
+    assert_true(ring_peer_wants_space(reader));
+    assert_int_equal(ring_writable(writer), 0);
+    assert_true(ring_pending(writer));
+    assert_int_equal(ring_write(writer, bytes, 1), 0);
+    assert_false(ring_pending(writer));
+    assert_int_equal(ring_read(reader, bytes, 4096), 4096);
+    assert_true(ring_peer_wants_space(reader));
+    pair_close(&pair);
+}
+
 struct stress_thread {
     struct ring_stress_side side;
     const char *wrong;
@@ -379,6 +461,8 @@ int main(void)
         cmocka_unit_test(ring_trusts_only_its_own_copy_of_its_index),
         cmocka_unit_test(ring_survives_random_words),
         cmocka_unit_test(ring_marks_are_seen_by_the_others),
+        cmocka_unit_test(ring_room_is_seen_or_asked_for),
+        cmocka_unit_test(ring_flag_taken_back_is_seen),
         cmocka_unit_test(ring_conversation_of_threads),
         cmocka_unit_test(ring_stream_of_threads),
     };
