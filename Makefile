@@ -53,10 +53,11 @@ TEST_LIBS = $(call lazy,TEST_LIBS,$(call pkg_libs,cmocka $(PACKAGES)))
 # Every other file of protocol, head, node and libclient is core: it does no I/O, reads no clock, takes no lock, and
 # `make lint` and the link of the simulation prove it. A word with % is a pattern.
 SHELL_SOURCES := %/main.c %_shell.c %/shell.c \
-    protocol/ring.c protocol/doorbell.c protocol/control.c protocol/zmq.c protocol/transport.c protocol/clock.c \
+    protocol/ring.c protocol/doorbell.c protocol/control.c protocol/report.c protocol/descendants.c protocol/zmq.c protocol/transport.c protocol/clock.c \
     protocol/log.c \
     head/journal.c head/status.c head/http.c \
-    node/zygote.c node/arena.c node/process.c node/output.c node/channels.c \
+    node/zygote.c node/arena.c node/process.c node/output.c node/channels.c node/local.c node/loop.c node/jobs.c \
+    libclient/connection.c libclient/crash.c libclient/output.c \
     libclient/mobula.c libclient/driver.c libclient/worker.c libclient/start.c libclient/zygote.c
 
 # WITHOUT=protocol/x.c leaves sources out, to go on while one of them does not compile; use a BUILD of its own with it.

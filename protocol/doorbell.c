@@ -365,3 +365,21 @@ bool doorbell_ring(struct doorbell_peer *peer)
     ring_event(peer->event_fd);
     return true;
 }
+
+int doorbell_adopt(struct doorbell *db, int page_fd, struct mob_err *err)
+{
+    *db = (struct doorbell){.page_fd = -1, .event_fd = -1};
+    struct doorbell_peer map;
+    int rc = doorbell_peer_open(&map, DOORBELL_FUTEX, page_fd, -1, err);
+    if (rc != MOB_OK)
+        return rc;
+    int own_fd = fcntl(page_fd, F_DUPFD_CLOEXEC, 0);
+    if (own_fd < 0) {
+        rc = mob_err_system(err, "adopting a doorbell: duplicating its page");
+        doorbell_peer_close(&map);
+        return rc;
+    }
+    *db = (struct doorbell){
+        .page = map.page, .kind = DOORBELL_FUTEX, .page_fd = own_fd, .event_fd = -1};
+    return MOB_OK;
+}

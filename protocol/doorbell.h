@@ -58,6 +58,10 @@ struct doorbell_peer {
  * MOB_ESYSTEM, MOB_ENOMEM. */
 int doorbell_create(struct doorbell *db, enum doorbell_kind kind, int *page_fd, int *event_fd,
                     struct mob_err *err) MOB_MUST_CHECK;
+/* Become the owner of a FUTEX doorbell that another process made for this one: the node does so for
+ * workers, so that a fork is all that they cost. `page_fd` stays the caller's. MOB_EPROTO when it
+ * is no such page. */
+int doorbell_adopt(struct doorbell *db, int page_fd, struct mob_err *err) MOB_MUST_CHECK;
 /* Closing twice, a half-made or a zeroed doorbell is fine. Peers may still ring it, to no effect.
  */
 void doorbell_close(struct doorbell *db);
