@@ -44,15 +44,16 @@ struct msg_list {
     size_t size;
 };
 
-typedef uint64_t msg_u64;
-typedef uint32_t msg_u32;
-typedef int64_t msg_i64;
-typedef bool msg_boolean;
-typedef struct view msg_text;
-typedef struct view msg_bytes;
-typedef struct mob_object msg_object;
+/* The C type of each kind of field. */
+#define FIELD_u64 uint64_t
+#define FIELD_u32 uint32_t
+#define FIELD_i64 int64_t
+#define FIELD_boolean bool
+#define FIELD_text struct view
+#define FIELD_bytes struct view
+#define FIELD_object struct mob_object
 
-#define F(kind, name, doc) msg_##kind name;
+#define F(kind, name, doc) FIELD_##kind name;
 #define L(item, name, doc) struct msg_list name;
 #define STRUCT(name, doc, fields) struct msg_##name { fields };
 #define MESSAGE(name, number, channel, doc, fields) STRUCT(name, doc, fields)

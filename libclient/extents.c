@@ -1,0 +1,88 @@
+/* extents.c: room in the arena that the node has leased to this process for writing, filled from front to back. */
+#include "libclient/core_parts.h"
+
+enum { OBJECT_ALIGN = 64 };
+
+bool client_place(struct client *c, uint64_t size, uint64_t *offset)
+{
+    uint64_t taken = (size + OBJECT_ALIGN - 1) / OBJECT_ALIGN * OBJECT_ALIGN;
+    for (uint32_t i = 0; i < c->extent_count; i++) {
+        struct extent *e = &c->extents[i];
+        if (taken >= size && e->size - e->used >= taken) {
+            *offset = e->offset + e->used;
+            e->used += taken;
+            return true;
+        }
+    }
+    return false;
+}
+
+int client_extent_want(struct client *c, uint64_t size, struct waiter *w)
+{
+    if (c->failed != MOB_OK)
+        return c->failed;
+    if (c->extent_request == 0) {
+        struct msg_extent_want m = {.request = c->extent_requests + 1, .size = size + OBJECT_ALIGN};
+        int rc = peer_send(&c->node, extent_want, &m);
+        if (rc != MOB_OK)
+            return rc;
+        c->extent_request = ++c->extent_requests;
+        c->extent_err.code = MOB_OK;
+    }
+    w->needed = 1;
+    w->done = false;
+    w->woken_next = c->extent_waiters;
+    c->extent_waiters = w;
+    return MOB_OK;
+}
+
+int client_extent_result(struct client *c, struct mob_err *err)
+{
+    if (c->extent_err.code != MOB_OK && err != NULL)
+        *err = c->extent_err;
+    return c->extent_err.code;
+}
+
+/* Every waiter looks again for itself: the room may be enough for one of them only. */
+void extent_waiters_wake(struct client *c)
+{
+    while (c->extent_waiters != NULL) {
+        struct waiter *w = c->extent_waiters;
+        c->extent_waiters = w->woken_next;
+        w->done = true;
+        w->woken_next = c->woken_first;
+        c->woken_first = w;
+        if (c->woken_last == NULL)
+            c->woken_last = w;
+    }
+}
+
+static void extent_add(struct client *c, const struct msg_extent_grant *m)
+{
+    uint32_t place = c->extent_count;
+    if (place == EXTENTS_HELD) { /* the fullest goes; its objects stay, its rest is lost until the job ends */
+        place = 0;
+        for (uint32_t i = 1; i < EXTENTS_HELD; i++)
+            if (c->extents[i].size - c->extents[i].used < c->extents[place].size - c->extents[place].used)
+                place = i;
+    } else {
+        c->extent_count++;
+    }
+    c->extents[place] = (struct extent){m->offset, m->size, 0};
+}
+
+void on_extent_grant(struct client *c, const struct msg_extent_grant *m)
+{
+    if (c->extent_request == 0 || m->request != c->extent_request) {
+        c->counts.refused++;
+        return;
+    }
+    c->extent_request = 0;
+    bool inside = m->size <= c->config.arena_bytes && m->offset <= c->config.arena_bytes - m->size;
+    if (m->code == MOB_OK && inside)
+        extent_add(c, m);
+    else
+        mob_err_set(&c->extent_err, m->code != MOB_OK ? (int)m->code : MOB_EPROTO, "%.*s", (int)m->text.size,
+                    (const char *)m->text.data);
+    extent_waiters_wake(c);
+}
