@@ -39,6 +39,12 @@ static void bell_close(struct bell *bell)
     doorbell_peer_close(&bell->peers[1]);
 }
 
+/* A deadline that no sleep of these tests should need. */
+static uint64_t soon(void)
+{
+    return wait_now_ns() + (uint64_t)wait_scaled_ms(5000) * 1000000u;
+}
+
 /* A ring between the owner's last look and its sleep ends that sleep at once, and is not kept for
  * the next. */
 MOB_TEST(doorbell_rung_before_the_sleep_is_not_lost)
@@ -49,7 +55,7 @@ MOB_TEST(doorbell_rung_before_the_sleep_is_not_lost)
         for (int round = 0; round < 3; round++) {
             doorbell_prepare(&bell.own);
             assert_true(doorbell_ring(&bell.peers[0]));
-            assert_int_equal(doorbell_sleep(&bell.own, DOORBELL_FOREVER), MOB_OK);
+            assert_int_equal(doorbell_sleep(&bell.own, soon()), MOB_OK);
             doorbell_prepare(&bell.own);
             assert_int_equal(doorbell_sleep(&bell.own, 0), MOB_ETIMEDOUT);
         }
@@ -84,7 +90,7 @@ MOB_TEST(doorbell_one_system_call_for_each_sleep)
             doorbell_prepare(&bell.own);
             assert_true(doorbell_ring(&bell.peers[0]));
             assert_false(doorbell_ring(&bell.peers[0]));
-            assert_int_equal(doorbell_sleep(&bell.own, DOORBELL_FOREVER), MOB_OK);
+            assert_int_equal(doorbell_sleep(&bell.own, soon()), MOB_OK);
         }
         bell_close(&bell);
     }
@@ -117,7 +123,7 @@ MOB_TEST(doorbell_spinner_is_woken_without_a_system_call)
     for (int round = 0; round < 200; round++) {
         doorbell_prepare(&bell.own);
         assert_false(doorbell_ring(&bell.peers[0]));
-        assert_int_equal(doorbell_sleep(&bell.own, DOORBELL_FOREVER), MOB_OK);
+        assert_int_equal(doorbell_sleep(&bell.own, soon()), MOB_OK);
         doorbell_prepare(&bell.own);
         assert_int_equal(doorbell_sleep(&bell.own, 0), MOB_ETIMEDOUT);
     }
@@ -217,7 +223,7 @@ MOB_TEST(doorbell_full_eventfd_still_rings)
     assert_int_equal(write(bell.own.event_fd, &full, sizeof full), sizeof full);
     doorbell_prepare(&bell.own);
     doorbell_ring(&bell.peers[0]);
-    assert_int_equal(doorbell_sleep(&bell.own, wait_now_ns() + UINT64_C(5000000000)), MOB_OK);
+    assert_int_equal(doorbell_sleep(&bell.own, soon()), MOB_OK);
     bell_close(&bell);
 }
 
@@ -323,8 +329,7 @@ static void *sleeper_run(void *argument)
             doorbell_cancel(&sleeper->bell.own);
             continue;
         }
-        uint64_t patience_ns = (uint64_t)wait_scaled_ms(10000) * 1000000u;
-        if (doorbell_sleep(&sleeper->bell.own, wait_now_ns() + patience_ns) != MOB_OK) {
+        if (doorbell_sleep(&sleeper->bell.own, soon()) != MOB_OK) {
             sleeper->wrong = "a sleep lasted to its deadline: a wake-up was lost";
             break;
         }

@@ -357,7 +357,7 @@ MOB_TEST(ring_room_is_seen_or_asked_for)
     assert_int_equal(doorbell_create(&dash.bell, DOORBELL_FUTEX, NULL, NULL, NULL), MOB_OK);
     assert_int_equal(ring_write(&dash.pair.ends[0], zeros, sizeof zeros), sizeof zeros);
     const struct race race = {dash_writer, dash_reader, dash_judge, &dash};
-    const char *wrong = race_run(&race, 200000);
+    const char *wrong = race_run(&race, 500000);
     if (wrong != NULL)
         fail_msg("%s", wrong);
     doorbell_close(&dash.bell);
