@@ -56,7 +56,8 @@ SHELL_SOURCES := %/main.c %_shell.c %/shell.c \
     protocol/ring.c protocol/doorbell.c protocol/control.c protocol/report.c protocol/descendants.c protocol/zmq.c protocol/transport.c protocol/clock.c \
     protocol/log.c \
     head/journal.c head/status.c head/http.c \
-    node/zygote.c node/arena.c node/process.c node/output.c node/channels.c node/local.c node/loop.c node/jobs.c \
+    node/arena.c node/local.c node/loop.c node/lines.c \
+    node/launch.c node/channel.c node/uplink.c \
     libclient/connection.c libclient/crash.c libclient/output.c \
     libclient/mobula.c libclient/driver.c libclient/worker.c libclient/start.c libclient/zygote.c
 

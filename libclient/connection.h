@@ -1,8 +1,10 @@
-/* connection.h: what joins a driver or worker to its node: the control socket, the ring pair, both doorbells, the arena.
- * A driver gets it by greeting the node (connection_greet), a worker by being forked (zygote_run).
+/* connection.h: what joins a driver or worker to its node: the control socket, the ring pair, both
+ * doorbells, the arena. A driver gets it by greeting the node (connection_greet), a worker by being
+ * forked (zygote_run).
  *
- * Owns all that it points to until connection_close. Runs on: any thread, one at a time. Touches: sockets, shared
- * memory. A connection is large and aligned: keep it static, or on the heap with aligned_alloc. */
+ * Owns all that it points to until connection_close. Runs on: any thread, one at a time. Touches:
+ * sockets, shared memory. A connection is large and aligned: keep it static, or on the heap with
+ * aligned_alloc. */
 #ifndef MOB_CONNECTION_H
 #define MOB_CONNECTION_H
 #include "protocol/control.h"
@@ -12,17 +14,18 @@
 
 /* The descriptors of client_welcome and zygote_fork, in the order in which they come. */
 enum connection_fd {
-    CONNECTION_CONTROL,    /* zygote_fork only: the rest is one place earlier in client_welcome */
-    CONNECTION_RING,       /* with the node, which is side 0 */
-    CONNECTION_OWN_PAGE,   /* own doorbell */
-    CONNECTION_NODE_PAGE,  /* the node's doorbell: page and eventfd */
+    CONNECTION_CONTROL,   /* zygote_fork only: the rest is one place earlier in client_welcome */
+    CONNECTION_RING,      /* with the node, which is side 0 */
+    CONNECTION_OWN_PAGE,  /* own doorbell */
+    CONNECTION_NODE_PAGE, /* the node's doorbell: page and eventfd */
     CONNECTION_NODE_EVENT,
     CONNECTION_ARENA,
     CONNECTION_STDOUT, /* the last three in zygote_fork only */
     CONNECTION_STDERR,
     CONNECTION_REPORT,
     CONNECTION_FORK_FDS,
-    CONNECTION_WELCOME_FDS = CONNECTION_ARENA, /* and one more, own eventfd, for a driver that asked for it */
+    CONNECTION_WELCOME_FDS =
+        CONNECTION_ARENA, /* and one more, own eventfd, for a driver that asked for it */
 };
 
 struct connection {
@@ -43,9 +46,10 @@ struct connection_peer {
     struct doorbell_peer bell;
 };
 
-/* Driver: say hello on a connected control socket and wait for the welcome. With hello->descriptor the own doorbell is
- * an eventfd, made here and sent along. On success `control_fd` belongs to the connection, otherwise it stays the
- * caller's. What the node refused is returned with its code and text. MOB_ETIMEDOUT, MOB_EPEERDIED, MOB_EPROTO. */
+/* Driver: say hello on a connected control socket and wait for the welcome. With hello->descriptor
+ * the own doorbell is an eventfd, made here and sent along. On success `control_fd` belongs to the
+ * connection, otherwise it stays the caller's. What the node refused is returned with its code and
+ * text. MOB_ETIMEDOUT, MOB_EPEERDIED, MOB_EPROTO. */
 int connection_greet(struct connection *c, int control_fd, const struct msg_client_hello *hello,
                      int timeout_ms, struct mob_err *err) MOB_MUST_CHECK;
 /* Connect to a node's local socket: a path, or @name for an abstract one. `*fd` is the caller's. */
@@ -53,9 +57,10 @@ int connection_dial(const char *local, int *fd, struct mob_err *err) MOB_MUST_CH
 /* Worker: set up from the packet of a zygote_fork, whose descriptors are taken out of it. */
 int connection_adopt(struct connection *c, struct view welcome, struct control_packet *packet,
                      struct mob_err *err) MOB_MUST_CHECK;
-/* After the message peer_open came through the ring: take the pair's descriptors off the control socket. The node sends
- * them first, so this does not wait in practice; `timeout_ms` bounds it. `peer` is the caller's, to be closed with
- * connection_peer_close. Pairs come in the order of their peer_open messages. */
+/* After the message peer_open came through the ring: take the pair's descriptors off the control
+ * socket. The node sends them first, so this does not wait in practice; `timeout_ms` bounds it.
+ * `peer` is the caller's, to be closed with connection_peer_close. Pairs come in the order of their
+ * peer_open messages. */
 int connection_next_peer(struct connection *c, struct connection_peer *peer, int timeout_ms,
                          struct mob_err *err) MOB_MUST_CHECK;
 void connection_peer_close(struct connection_peer *peer);

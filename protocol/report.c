@@ -14,7 +14,7 @@
 
 struct report {
     _Atomic uint32_t signal;
-    uint32_t reserved;
+    uint32_t dumped;
     uint64_t address;
     char function[REPORT_FUNCTION_MAX];
     _Atomic uint64_t tail_end;  /* bytes appended since the beginning */
@@ -47,6 +47,7 @@ void report_read(int fd, struct report_copy *out)
     out->address = r.address;
     for (size_t i = 0; i < sizeof out->function - 1 && r.function[i] != '\0'; i++)
         out->function[i] = (unsigned char)r.function[i] < ' ' ? '?' : r.function[i];
+    out->dumped = r.dumped;
     uint64_t end = r.tail_end;
     out->tail_size = end < REPORT_TAIL_MAX ? (size_t)end : REPORT_TAIL_MAX;
     for (size_t i = 0; i < out->tail_size; i++)
@@ -84,4 +85,9 @@ void report_tail(struct report *r, const char *bytes, size_t size)
     for (size_t i = skipped; i < size; i++)
         r->tail[(end + i) % REPORT_TAIL_MAX] = bytes[i];
     r->tail_end = end + size;
+}
+
+void report_dumped(struct report *r, size_t size)
+{
+    r->dumped = (uint32_t)size;
 }

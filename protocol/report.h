@@ -25,6 +25,7 @@ struct report_copy {
     char function[REPORT_FUNCTION_MAX]; /* the innermost user function, or empty */
     char tail[REPORT_TAIL_MAX];         /* the last bytes of stderr, oldest first */
     size_t tail_size;
+    size_t dumped; /* so many of those bytes were also the last to go through the pipe */
 };
 
 /* Node: make an empty one. `*fd` is the caller's. */
@@ -41,4 +42,6 @@ void report_crash(struct report *r, uint32_t signal, uint64_t address);
 void report_function(struct report *r, const char *name);
 /* S. Append to the tail; only the last REPORT_TAIL_MAX bytes are kept. */
 void report_tail(struct report *r, const char *bytes, size_t size);
+/* S. Note that the last `size` bytes of the tail were also written to descriptor 2. */
+void report_dumped(struct report *r, size_t size);
 #endif
