@@ -67,9 +67,10 @@ int doorbell_adopt(struct doorbell *db, int page_fd, struct mob_err *err) MOB_MU
 void doorbell_close(struct doorbell *db);
 
 /* FUTEX only, off (0) at the start: doorbell_sleep first looks for a ring for up to `iterations`
- * (tens of nanoseconds each) without a system call on either side. The length adapts: it halves
- * when looking was in vain and grows again when it was not. Pays only where owner and peer have a
- * core each and answer at once. */
+ * (some 25 ns each) without a system call on either side. The length adapts: it halves when looking
+ * was in vain and grows again when it was not. To be of use it must outlast the wake-up of a peer
+ * that sleeps on another core [64 bytes there and back on 2 cores: 40 us with 0 to 300 iterations,
+ * 1-4 us with 1000, 0.5 us with 3000; on one core 4.2 us with 0, 5.0 us with 3000]. */
 void doorbell_set_spin(struct doorbell *db, uint32_t iterations);
 
 /* Say that the owner is about to sleep. The caller then looks at all its inputs once more. */
