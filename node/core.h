@@ -41,7 +41,7 @@ enum node_effect_kind {
     NODE_WELCOME,        /* process, job: the driver whose hello was accepted gets ring pair, doorbells, arena and `welcome` */
     NODE_REFUSE,         /* process: the driver's hello is refused with `code` and text; close it */
     NODE_KILL,           /* process: kill -9 the worker and its descendants; node_core_worker_exited follows */
-    NODE_JOB_GONE,       /* job: end its zygote, all its workers, its arena; close its driver */
+    NODE_JOB_GONE,       /* job: end its zygote, all its workers, its arena; close its driver, `process` */
 };
 
 struct node_effect {
@@ -60,7 +60,9 @@ void node_core_destroy(struct node_core *core);
 struct outbox *node_core_outbox(struct node_core *core);
 /* The peer of the head: its frames go through the link. */
 struct peer *node_core_head(struct node_core *core);
-/* The peer of a client, NULL when there is none: the shell binds its ring to peer->shell. */
+/* The peer of a client, NULL when there is none: the shell binds its ring to peer->shell. A peer is there from the effect
+ * that introduces the client (NODE_WELCOME, NODE_FORK_WORKER) on. When the client has ended it stays valid until
+ * node_core_next_effect returns false; frames given for it until then are counted and have no effect. */
 struct peer *node_core_client(struct node_core *core, struct mob_process process);
 bool node_core_next_effect(struct node_core *core, struct node_effect *out);
 /* The next time at which node_core_tick wants to be called; UINT64_MAX = none. */
@@ -76,7 +78,11 @@ int node_core_on_head(struct node_core *core, struct view frame, uint64_t now_ms
  * emits NODE_WELCOME or NODE_REFUSE. It keeps what it needs of the hello (node_core_package). */
 struct mob_process node_core_driver_hello(struct node_core *core, const struct msg_client_hello *m, uint64_t uid,
                                           uint64_t now_ms, struct mob_err *err);
-/* A frame from a client's ring. MOB_EPROTO: malformed or not allowed; the shell ends the client. */
+/* How many process ids are left. A driver_hello that failed with MOB_EAGAIN (the head was asked for more) is kept by the
+ * shell and given again when this is above 0, which only node_core_welcomed and node_core_on_head bring about. */
+uint64_t node_core_ids_left(const struct node_core *core);
+/* A frame from a client's ring (worker_ready, which comes over the control socket, too). MOB_EPROTO: malformed or not of
+ * this channel; the shell ends the client. A message that names what is not its sender's is counted and has no effect. */
 int node_core_on_client(struct node_core *core, struct peer *client, struct view frame, uint64_t now_ms) MOB_MUST_CHECK;
 /* The driver's control socket was closed, or it died. */
 void node_core_driver_gone(struct node_core *core, struct mob_process process, uint64_t now_ms);
