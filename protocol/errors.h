@@ -4,15 +4,19 @@
 #define MOB_PROTOCOL_ERRORS_H
 #include <stdbool.h>
 
+#ifndef MOB_MUST_CHECK
 #define MOB_MUST_CHECK __attribute__((warn_unused_result))
+#endif
 #define MOB_ERR_TEXT_MAX 512
 
+#ifndef MOBULA_H /* the public header lists the same numbers; a unit test compares them */
 enum mob_code {
     MOB_OK = 0,
 #define ERROR(name, number, kind, text, advice) MOB_##name = (number),
 #include "protocol/errors.def"
 #undef ERROR
 };
+#endif
 
 /* What failed, in one sentence: what, where, why, what to do. The caller's storage. */
 struct mob_err {
@@ -28,10 +32,13 @@ int mob_err_system(struct mob_err *err, const char *format, ...) __attribute__((
 /* Put `context: ` before the text that is there; keeps the code. */
 void mob_err_wrap(struct mob_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Static strings for a number: "MOB_EINVAL", "invalid argument", the advice. Unknown numbers have texts too. */
+/* Static strings for a number: "MOB_EINVAL", "invalid argument", the advice. Unknown numbers have texts too. Those that
+ * are public are exported. */
+#pragma GCC visibility push(default)
 const char *mob_error_name(int code);
 const char *mob_error_text(int code);
 const char *mob_error_advice(int code);
 /* Whether the same call may succeed later. */
 bool mob_error_retry(int code);
+#pragma GCC visibility pop
 #endif

@@ -193,9 +193,10 @@ struct mob_error {
 MOB_API const struct mob_error *mob_last_error(void);
 /* Print it to `stream`, with a line end. MT-Safe. */
 MOB_API void mob_print_error(FILE *stream);
-/* "MOB_ETIMEDOUT", "timed out", and whether the same call may succeed later. Static strings. MT-Safe. */
+/* "MOB_ETIMEDOUT", "timed out", what to do, and whether the same call may succeed later. Static strings. MT-Safe. */
 MOB_API const char *mob_error_name(int code);
 MOB_API const char *mob_error_text(int code);
+MOB_API const char *mob_error_advice(int code);
 MOB_API bool mob_error_retry(int code);
 
 /* ---- Life ------------------------------------------------------------------------------------------------ */
