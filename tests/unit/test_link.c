@@ -175,8 +175,11 @@ static void run_seed(uint64_t seed)
     struct world *w = world_open(seed);
     for (unsigned burst = 0; burst < 20; burst++) {
         for (int i = 0; i < 2; i++)
-            for (uint64_t n = random_next(&w->random) % 20; n > 0; n--)
+            for (uint64_t n = random_next(&w->random) % 20; n > 0; n--) {
                 side_say(&w->side[i], random_next(&w->random) % (chance(&w->random, 10) ? 4096 : 64));
+                if (chance(&w->random, 70))
+                    w->side[i].peer.open_frame = SIZE_MAX; /* the next message opens a frame of its own */
+            }
         for (uint64_t n = random_next(&w->random) % 30; n > 0; n--)
             world_step(w);
     }
