@@ -533,7 +533,8 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);          /
 
 /* ---- Calls ------------------------------------------------------------------------------------------------
  *
- * MOB_REF(T)                                the type of a reference to a T; {0} is no reference
+ * MOB_REF(T)                                the type of a reference to a T
+ * MOB_NO_REF                                initialises one that refers to nothing: MOB_REF(T) r = MOB_NO_REF;
  * mob_remote(name, argument...)             run it somewhere; a reference to its result, or MOB_REFS(name)
  * mob_remote_with(options, name, ...)       the same with options: MOB_OPTIONS(.retries = 5), or a pointer to some
  * mob_put(T, value)                         a MOB_REF(T) to a copy of `value`; an error is what its get gives
@@ -557,6 +558,7 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);          /
 #define mob_remote(...)               MOB_APPLY(MOB_CALL, NULL, MOB_FIRST(__VA_ARGS__, ), __VA_ARGS__)
 #define mob_remote_with(options, ...) MOB_APPLY(MOB_CALL, options, MOB_FIRST(__VA_ARGS__, ), __VA_ARGS__)
 #define MOB_REFS(name) mob_result_##name
+#define MOB_NO_REF     {{{0, 0}, NULL}}
 #define mob_put(T, ...) MOB_PUT(T, (__VA_ARGS__))
 #define mob_get(ref, out, timeout_ms)                                                                        \
     __extension__({                                                                                          \
