@@ -26,7 +26,7 @@ static bool check_lease(const struct node_core *core, const struct lease *l, str
 static bool check_client(const struct client *c, struct mob_err *err)
 {
     uint64_t id = c->peer.process.v;
-    uint32_t held = 0;
+    uint32_t held = 0, clients = 1 + c->job->workers;
     for (const struct lease *l = c->leases; l != NULL; l = l->next)
         held += l->submitter == c;
     if (held != c->held)
@@ -41,16 +41,11 @@ static bool check_client(const struct client *c, struct mob_err *err)
         BROKEN("driver %" PRIu64 " is treated as a worker", id);
     if (c->state == CLIENT_ENDED)
         BROKEN("client %" PRIu64 " has ended and is still in its job", id);
+    if (c->pair_count >= clients)
+        BROKEN("client %" PRIu64 " has %" PRIu32 " ring pairs with %" PRIu32 " others", id, c->pair_count, clients - 1);
     for (uint32_t i = 0; i < c->pair_count; i++)
         if (c->pairs[i]->ends[0]->job != c->job || c->pairs[i]->ends[1]->job != c->job)
             BROKEN("client %" PRIu64 " has a ring pair with a client that has ended or of another job", id);
-    if (c->pair_count > PAIRS_AIM) {
-        uint32_t unused = 0;
-        for (uint32_t i = 0; i < c->pair_count; i++)
-            unused += c->pairs[i]->leases == 0;
-        if (unused > PAIRS_AIM)
-            BROKEN("client %" PRIu64 " keeps %" PRIu32 " unused ring pairs", id, unused);
-    }
     return true;
 }
 

@@ -115,23 +115,25 @@ static void pair_close(struct node_core *core, struct pair *p)
     pair_free(p);
 }
 
-/* Room for one more pair: take back the one that was used least recently and that no lease uses. There may be none: then
- * every pair has a lease, and leases have their own bound, workers_max. */
-static void pairs_make_room(struct node_core *core, struct client *c)
+static struct pair *oldest_unused(const struct client *c)
 {
-    if (c->pair_count < PAIRS_AIM)
-        return;
     struct pair *oldest = NULL;
     for (uint32_t i = 0; i < c->pair_count; i++) {
         struct pair *p = c->pairs[i];
         if (p->leases == 0 && (oldest == NULL || p->used < oldest->used))
             oldest = p;
     }
-    if (oldest == NULL)
-        return;
-    SEND(oldest->ends[0], peer_close, .process = oldest->ends[1]->peer.process.v);
-    SEND(oldest->ends[1], peer_close, .process = oldest->ends[0]->peer.process.v);
-    pair_close(core, oldest);
+    return oldest;
+}
+
+/* Room for one more pair: take back those that were used least recently and that no lease uses. There may be none: then
+ * every pair has a lease, and leases have their own bound, workers_max. */
+static void pairs_make_room(struct node_core *core, struct client *c)
+{
+    for (struct pair *p; c->pair_count >= PAIRS_AIM && (p = oldest_unused(c)) != NULL; pair_close(core, p)) {
+        SEND(p->ends[0], peer_close, .process = p->ends[1]->peer.process.v);
+        SEND(p->ends[1], peer_close, .process = p->ends[0]->peer.process.v);
+    }
 }
 
 struct pair *node_pair_get(struct node_core *core, struct client *a, struct client *b)

@@ -401,9 +401,10 @@ static bool on_worker_ready(struct node_core *core, struct client *c, const stru
     return true;
 }
 
+/* One more than it can ever have, so that a client which holds all workers and wants another still waits. */
 static bool on_lease_want(struct node_core *core, struct client *c, const struct msg_lease_want *m)
 {
-    uint32_t max = core->config.workers_max;
+    uint32_t max = core->config.workers_max + 1;
     c->want = m->count < max ? (uint32_t)m->count : max;
     c->depth = m->depth;
     node_client_wish(core, c);

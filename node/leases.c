@@ -241,8 +241,10 @@ static bool may_move(struct node_core *core, const struct job *from, const struc
         return true;
     if (to->plan_running != 0)
         return false;
+    if (core->now_ms - c->waits_since_ms >= SLICE_MS)
+        return true;
     node_arm(core, c->waits_since_ms + SLICE_MS);
-    return core->now_ms - c->waits_since_ms >= SLICE_MS;
+    return false;
 }
 
 /* The lease to recall from the job that is most above its share; for `c`, or for anybody if NULL. */

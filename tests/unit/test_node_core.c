@@ -1,0 +1,912 @@
+/* The node's core: who gets a worker, who gives one back, who hears of what. */
+#include "tests/support/test.h"
+
+#include "tests/support/node_fixture.h"
+
+/* Ids as they come out in a fixture with one driver: it is 1, its first workers are 2, 3, ... */
+static const struct mob_process D = {1}, A = {2}, B = {3}, C = {4}, E = {5};
+
+/* A driver with its first workers idle. */
+static struct fixture *cluster(unsigned cpus, uint32_t workers_max)
+{
+    struct node_config config = fixture_config();
+    config.cpus = cpus * (uint64_t)CPU;
+    config.workers_max = workers_max;
+    struct fixture *f = fixture_create(&config);
+    fixture_driver(f);
+    fixture_workers(f, 1);
+    fixture_wait(f, 1);
+    forget_lines(f);
+    return f;
+}
+
+/* All workers that the core now wants come up. */
+static void more_workers(struct fixture *f)
+{
+    fixture_workers(f, 1);
+}
+
+static const struct worker_exit killed = {.signal = 9, .code = MOB_EWORKERDIED};
+
+/* ---- greeting ---- */
+
+/* A driver is welcomed when the head has made its job durable, and not before; then the zygote starts, and when that is
+ * ready as many workers as there are cpus. */
+MOB_TEST(node_driver_comes)
+{
+    struct node_config config = fixture_config();
+    struct fixture *f = fixture_create(&config);
+    struct buffer list = {0};
+    assert_int_equal(msg_string_pack_item(&list, &(struct msg_string){view_of("prog")}), MOB_OK);
+    assert_int_equal(msg_string_pack_item(&list, &(struct msg_string){view_of("-x")}), MOB_OK);
+    const struct msg_client_hello hello = {.version = PROTOCOL_VERSION,
+                                           .pid = 77,
+                                           .program = view_of("/bin/prog"),
+                                           .arguments = {2, list.data, buffer_size(&list)}};
+    struct mob_process d = node_core_driver_hello(f->core, &hello, 1000, f->now_ms, NULL);
+    buffer_fini(&list);
+    fixture_settle(f);
+    assert_int_equal(d.v, 1);
+    expect(f, HEAD, "job_start request=1 driver=1 pid=77 uid=1000 command=\"prog -x\"");
+    expect_no_effect(f);
+    struct msg_client_welcome welcome;
+    assert_int_equal(node_core_fill_welcome(f->core, d, &welcome, NULL), MOB_ENOTFOUND);
+    SAY(f, HEAD, job_started, .request = 1, .job = 9, .cpus = 2 * CPU);
+    expect_effect(f, "start_zygote job=9");
+    expect_effect(f, "welcome job=9 process=1");
+    expect_no_effect(f);
+    assert_int_equal(node_core_fill_welcome(f->core, d, &welcome, NULL), MOB_OK);
+    assert_int_equal(welcome.job, 9);
+    assert_int_equal(welcome.node, 5);
+    assert_int_equal(welcome.arena_bytes, 1 << 20);
+    assert_memory_equal(node_core_package(f->core, (struct mob_job){9})->program.data, "/bin/prog", 9);
+    node_core_zygote_ready(f->core, (struct mob_job){9}, f->now_ms);
+    fixture_settle(f);
+    expect_effect(f, "fork_worker job=9 process=2");
+    expect_effect(f, "fork_worker job=9 process=3");
+    expect_no_effect(f);
+    fixture_destroy(f);
+}
+
+/* A driver of another version, without a program, or above clients_max is refused with the reason. */
+MOB_TEST(node_driver_is_refused)
+{
+    struct node_config config = fixture_config();
+    config.clients_max = 3;
+    struct fixture *f = fixture_create(&config);
+    struct mob_err err;
+    struct msg_client_hello hello = {.version = PROTOCOL_VERSION + 1, .program = view_of("p")};
+    assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, 0);
+    assert_int_equal(err.code, MOB_EVERSION);
+    hello = (struct msg_client_hello){.version = PROTOCOL_VERSION};
+    assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, 0);
+    assert_int_equal(err.code, MOB_EINVAL);
+    hello.program = (struct view){"a\0b", 3};
+    assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, 0);
+    assert_int_equal(err.code, MOB_EINVAL);
+    fixture_driver(f); /* with its two workers to come, the table is full */
+    hello.program = view_of("p");
+    assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, 0);
+    assert_int_equal(err.code, MOB_ELIMIT);
+    fixture_settle(f);
+    fixture_destroy(f);
+}
+
+/* More process ids are asked for once, in time; a driver that finds none is told to come again. */
+MOB_TEST(node_ids_are_asked_for)
+{
+    struct node_config config = fixture_config();
+    struct fixture *f = fixture_create(&config);
+    node_core_welcomed(f->core, &(struct msg_node_welcome){.epoch = 1, .node = 5, .process_first = 1, .process_count = 4}, 0);
+    const struct msg_client_hello hello = {.version = PROTOCOL_VERSION, .program = view_of("p")};
+    struct mob_err err;
+    for (uint64_t i = 1; i <= 4; i++)
+        assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, i);
+    assert_int_equal(node_core_ids_left(f->core), 0);
+    assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, 0);
+    assert_int_equal(err.code, MOB_EAGAIN);
+    fixture_settle(f);
+    expect(f, HEAD, "node_load");
+    for (int i = 0; i < 3; i++)
+        expect(f, HEAD, "job_start");
+    expect(f, HEAD, "process_block_want request=4");
+    expect(f, HEAD, "job_start");
+    expect_nothing(f, HEAD);
+    SAY(f, HEAD, process_block, .request = 3, .first = 50, .count = 10);
+    assert_int_equal(node_core_ids_left(f->core), 0);
+    SAY(f, HEAD, process_block, .request = 4, .first = 60, .count = 10);
+    assert_int_equal(node_core_ids_left(f->core), 10);
+    assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, 60);
+    fixture_settle(f);
+    fixture_destroy(f);
+}
+
+/* A driver that leaves before the head has answered leaves a job that is ended as soon as it has an id. */
+MOB_TEST(node_driver_leaves_early)
+{
+    struct node_config config = fixture_config();
+    struct fixture *f = fixture_create(&config);
+    const struct msg_client_hello hello = {.version = PROTOCOL_VERSION, .program = view_of("p")};
+    struct mob_process d = node_core_driver_hello(f->core, &hello, 0, 0, NULL);
+    node_core_driver_gone(f->core, d, 0);
+    fixture_settle(f);
+    expect(f, HEAD, "job_start request=1");
+    SAY(f, HEAD, job_started, .request = 1, .job = 9, .cpus = CPU);
+    expect(f, HEAD, "job_end job=9");
+    expect_no_effect(f);
+    fixture_destroy(f);
+}
+
+/* When the head welcomes the node again, open questions are asked again under the same numbers. */
+MOB_TEST(node_asks_again_after_a_new_welcome)
+{
+    struct node_config config = fixture_config();
+    struct fixture *f = fixture_create(&config);
+    const struct msg_client_hello hello = {.version = PROTOCOL_VERSION, .program = view_of("p")};
+    node_core_driver_hello(f->core, &hello, 0, 0, NULL);
+    fixture_settle(f);
+    expect(f, HEAD, "job_start request=1");
+    node_core_welcomed(f->core, &(struct msg_node_welcome){.node = 5, .process_first = 500, .process_count = 9}, 0);
+    fixture_settle(f);
+    expect(f, HEAD, "job_start request=1");
+    SAY(f, HEAD, job_started, .request = 1, .job = 9, .cpus = CPU);
+    SAY(f, HEAD, job_started, .request = 1, .job = 9, .cpus = CPU);
+    assert_int_equal(fixture_counts(f).jobs, 1);
+    fixture_destroy(f);
+}
+
+/* ---- granting ---- */
+
+/* A wish is served by idle workers, up to the cpus; each pair of clients gets one ring pair, before its first lease. */
+MOB_TEST(node_grants_idle_workers)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 5);
+    expect_effect(f, "connect job=1 process=1 other=2");
+    expect_effect(f, "connect job=1 process=1 other=3");
+    expect_no_effect(f);
+    expect(f, D, "peer_open process=2 side=0");
+    expect(f, D, "lease_grant lease=1 worker=2");
+    expect(f, D, "peer_open process=3 side=0");
+    expect(f, D, "lease_grant lease=2 worker=3");
+    expect_nothing(f, D);
+    expect(f, A, "peer_open process=1 side=1");
+    expect(f, B, "peer_open process=1 side=1");
+    SAY(f, D, lease_return, .lease = 1);
+    expect(f, D, "lease_grant lease=3 worker=2");
+    expect_no_effect(f);
+    fixture_destroy(f);
+}
+
+/* Each wish replaces the one before and counts the leases that are held. */
+MOB_TEST(node_wish_replaces_wish)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, D, lease_want, .count = 1);
+    assert_int_equal(taken(f, D, "lease_grant"), 1);
+    SAY(f, D, lease_want, .count = 2);
+    assert_int_equal(taken(f, D, "lease_grant"), 1);
+    SAY(f, D, lease_want, .count = 9);
+    assert_int_equal(fixture_counts(f).wanted_leases, 3); /* never more than could be of use */
+    SAY(f, D, lease_want, .count = 0);
+    assert_int_equal(fixture_counts(f).wanted_leases, 0);
+    SAY(f, D, lease_return, .lease = 1);
+    expect_nothing(f, D);
+    fixture_destroy(f);
+}
+
+/* A worker never gets a lease on itself; for its wish another worker is started. */
+MOB_TEST(node_never_leases_a_worker_to_itself)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    expect_no(f, A, "lease_grant");
+    expect_effect(f, "fork_worker job=1 process=3");
+    expect_no_effect(f);
+    fixture_ready(f, B);
+    taken(f, B, "");
+    expect(f, A, "peer_open process=3");
+    expect(f, A, "lease_grant lease=1 worker=3");
+    fixture_destroy(f);
+}
+
+/* Among the clients of a job the deepest goes first, then the one that waited longest. */
+MOB_TEST(node_serves_the_deepest_first)
+{
+    struct fixture *f = cluster(1, 8);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, blocked, .count = 1);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    more_workers(f);
+    forget_lines(f); /* A has B, which runs */
+    SAY(f, D, lease_want, .count = 3, .depth = 0);
+    SAY(f, B, lease_want, .count = 1, .depth = 2);
+    SAY(f, A, lease_want, .count = 2, .depth = 1);
+    SAY(f, B, blocked, .count = 1);
+    more_workers(f);
+    expect(f, C, "peer_open process=3");
+    assert_int_equal(taken(f, B, "lease_grant"), 1);
+    SAY(f, B, lease_want, .count = 0);
+    SAY(f, B, lease_return, .lease = 3);
+    assert_int_equal(taken(f, A, "lease_grant"), 1);
+    expect_no(f, D, "lease_grant");
+    fixture_destroy(f);
+}
+
+/* No more workers are started than could run now, and never more than workers_max. */
+MOB_TEST(node_starts_only_workers_of_use)
+{
+    struct fixture *f = cluster(2, 3);
+    SAY(f, D, lease_want, .count = 4);
+    expect_nothing(f, C);
+    assert_int_equal(taken_effects(f, "fork_worker"), 0);
+    SAY(f, A, blocked, .count = 1);
+    assert_int_equal(taken_effects(f, "fork_worker"), 1); /* one cpu is free, one worker comes */
+    SAY(f, B, blocked, .count = 1);
+    assert_int_equal(taken_effects(f, "fork_worker"), 0); /* two are free, but there may be only three */
+    fixture_ready(f, C);
+    assert_int_equal(fixture_counts(f).leases, 3);
+    assert_int_equal(fixture_counts(f).workers, 3);
+    fixture_destroy(f);
+}
+
+/* A job gets no lease above its share, and more when the share is raised. */
+MOB_TEST(node_keeps_to_the_share)
+{
+    struct node_config config = fixture_config();
+    struct fixture *f = fixture_create(&config);
+    fixture_driver(f);
+    SAY(f, HEAD, job_share, .job = 1, .cpus = CPU);
+    fixture_workers(f, 1);
+    SAY(f, D, lease_want, .count = 2);
+    assert_int_equal(fixture_counts(f).leases, 1);
+    SAY(f, HEAD, job_share, .job = 1, .cpus = 2 * CPU);
+    assert_int_equal(fixture_counts(f).leases, 2);
+    SAY(f, HEAD, job_share, .job = 77, .cpus = 2 * CPU); /* of a job that has ended */
+    fixture_destroy(f);
+}
+
+/* ---- blocking ---- */
+
+/* A worker that waits frees its cpu for another; when it goes on it takes the cpu back at once, and nothing is granted
+ * until the sum fits again. */
+MOB_TEST(node_blocked_frees_the_cpu)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, D, lease_want, .count = 2);
+    SAY(f, A, blocked, .count = 1);
+    more_workers(f);
+    assert_int_equal(fixture_counts(f).leases, 2);
+    assert_int_equal(fixture_counts(f).leased_cpus, CPU);
+    SAY(f, A, unblocked, .count = 1);
+    assert_int_equal(fixture_counts(f).leased_cpus, 2 * CPU);
+    SAY(f, D, lease_want, .count = 3);
+    SAY(f, D, lease_return, .lease = 2);
+    assert_int_equal(fixture_counts(f).leased_cpus, CPU);
+    assert_int_equal(fixture_counts(f).leases, 1);
+    fixture_destroy(f);
+}
+
+/* Counts make repeated and late messages harmless: only the unblocked that ends the newest blocked counts. */
+MOB_TEST(node_blocked_is_counted)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, blocked, .count = 1);
+    SAY(f, A, blocked, .count = 1);
+    assert_int_equal(fixture_counts(f).leased_cpus, 0);
+    SAY(f, A, unblocked, .count = 1);
+    SAY(f, A, unblocked, .count = 1);
+    SAY(f, A, blocked, .count = 1);
+    assert_int_equal(fixture_counts(f).leased_cpus, CPU);
+    SAY(f, A, blocked, .count = 2);
+    SAY(f, A, unblocked, .count = 1);
+    assert_int_equal(fixture_counts(f).leased_cpus, 0);
+    SAY(f, A, unblocked, .count = 2);
+    assert_int_equal(fixture_counts(f).leased_cpus, CPU);
+    assert_int_equal(fixture_counts(f).refused_messages, 0);
+    SAY(f, A, unblocked, .count = 3);
+    SAY(f, D, blocked, .count = 1);
+    SAY(f, D, unblocked, .count = 1);
+    assert_int_equal(fixture_counts(f).refused_messages, 3);
+    fixture_destroy(f);
+}
+
+/* A worker whose lease came back while it still waits is not idle until it goes on. */
+MOB_TEST(node_blocked_is_not_idle)
+{
+    struct fixture *f = cluster(1, 1);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, blocked, .count = 1);
+    SAY(f, D, lease_return, .lease = 1);
+    assert_int_equal(fixture_counts(f).leases, 0);
+    assert_int_equal(fixture_counts(f).idle_workers, 0);
+    SAY(f, A, unblocked, .count = 1);
+    assert_int_equal(fixture_counts(f).leases, 1);
+    fixture_destroy(f);
+}
+
+/* ---- recalls ---- */
+
+/* When a worker goes on and more run than there are cpus, exactly one lease is recalled, and not the one that woke. */
+MOB_TEST(node_recalls_when_above_the_cpus)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, D, lease_want, .count = 2);
+    SAY(f, A, blocked, .count = 1);
+    more_workers(f);
+    forget_lines(f);
+    SAY(f, A, unblocked, .count = 1);
+    expect(f, D, "lease_recall lease=2");
+    expect_nothing(f, D);
+    fixture_wait(f, 1000);
+    expect_no(f, D, "lease_recall");
+    SAY(f, D, lease_return, .lease = 2);
+    assert_int_equal(fixture_counts(f).leased_cpus, CPU);
+    expect_no(f, D, "lease_recall");
+    fixture_destroy(f);
+}
+
+/* A deeper wish that finds no cpu leads to the recall of one shallower lease, and gets the worker when that is back. */
+MOB_TEST(node_recalls_for_a_deeper_wish)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 4);
+    forget_lines(f);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    expect(f, D, "lease_recall lease=2");
+    expect_nothing(f, D);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    expect_nothing(f, D);
+    SAY(f, D, lease_return, .lease = 2);
+    assert_int_equal(taken(f, A, "lease_grant"), 1);
+    expect_no(f, D, "lease_grant");
+    fixture_destroy(f);
+}
+
+/* The lease under which a client itself runs is recalled for its children only when they have waited a while. */
+MOB_TEST(node_recalls_the_own_lease_late)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, D, lease_want, .count = 1);
+    forget_lines(f);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    expect_nothing(f, D);
+    fixture_wait(f, 20);
+    expect(f, D, "lease_recall lease=1");
+    fixture_wait(f, 2000);
+    expect_nothing(f, D);
+    fixture_destroy(f);
+}
+
+/* A recall does not ask for more than is needed: what is on its way back counts. */
+MOB_TEST(node_recalls_no_more_than_needed)
+{
+    struct fixture *f = cluster(4, 8);
+    SAY(f, D, lease_want, .count = 4);
+    forget_lines(f);
+    SAY(f, A, lease_want, .count = 2, .depth = 1);
+    assert_int_equal(taken(f, D, "lease_recall"), 2);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    SAY(f, A, lease_want, .count = 2, .depth = 1);
+    expect_nothing(f, D);
+    SAY(f, D, lease_want, .count = 4);
+    expect_nothing(f, D);
+    fixture_destroy(f);
+}
+
+/* A second driver on the same node gets its share: first what is free, then by recalls from the job that has more than
+ * its own; no lease goes back and forth. */
+MOB_TEST(node_shares_between_jobs)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 4);
+    struct mob_process second = fixture_driver(f);
+    SAY(f, HEAD, job_share, .job = 1, .cpus = CPU);
+    SAY(f, HEAD, job_share, .job = 2, .cpus = CPU);
+    forget_lines(f);
+    SAY(f, second, lease_want, .count = 4);
+    fixture_workers(f, 2);
+    expect(f, D, "lease_recall lease=2");
+    expect_nothing(f, D);
+    SAY(f, D, lease_return, .lease = 2);
+    assert_int_equal(taken(f, second, "lease_grant"), 1);
+    fixture_wait(f, 1000);
+    expect_nothing(f, D);
+    expect_nothing(f, second);
+    fixture_destroy(f);
+}
+
+/* Two jobs on one cpu take turns, so that none waits for ever. */
+MOB_TEST(node_jobs_take_turns_on_one_cpu)
+{
+    struct fixture *f = cluster(1, 2);
+    SAY(f, D, lease_want, .count = 1);
+    struct mob_process second = fixture_driver(f);
+    SAY(f, HEAD, job_share, .job = 1, .cpus = CPU / 2);
+    SAY(f, HEAD, job_share, .job = 2, .cpus = CPU / 2);
+    SAY(f, second, lease_want, .count = 1);
+    fixture_workers(f, 2);
+    forget_lines(f);
+    uint64_t lease = 1;
+    struct mob_process has = D, waits = second;
+    for (int turn = 0; turn < 4; turn++) {
+        fixture_wait(f, 50);
+        expect_no(f, has, "lease_recall");
+        fixture_wait(f, 60);
+        assert_int_equal(taken(f, has, "lease_recall"), 1);
+        SAY(f, has, lease_return, .lease = lease++);
+        expect_no(f, has, "lease_grant");
+        assert_int_equal(taken(f, waits, "lease_grant"), 1);
+        struct mob_process other = has;
+        has = waits;
+        waits = other;
+    }
+    fixture_destroy(f);
+}
+
+/* ---- deadlock and failing starts ---- */
+
+/* When all workers that may be are blocked and a cpu is free, the deepest that waits is told after a moment, with the
+ * numbers; then the next. */
+MOB_TEST(node_breaks_a_deadlock)
+{
+    struct fixture *f = cluster(2, 2);
+    SAY(f, D, lease_want, .count = 3);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    SAY(f, B, lease_want, .count = 1, .depth = 2);
+    SAY(f, A, blocked, .count = 1);
+    SAY(f, B, blocked, .count = 1);
+    forget_lines(f);
+    fixture_wait(f, 50);
+    expect_nothing(f, B);
+    fixture_wait(f, 60);
+    expect(f, B, "lease_denied code=-45 text=\"all 2 workers that the job may have on this node (workers_max=2) wait");
+    expect_nothing(f, A);
+    expect_nothing(f, D);
+    fixture_wait(f, 110);
+    expect(f, A, "lease_denied code=-45");
+    expect_nothing(f, D);
+    fixture_wait(f, 110);
+    expect(f, D, "lease_denied code=-45");
+    fixture_wait(f, 1000);
+    expect_nothing(f, D);
+    assert_int_equal(fixture_counts(f).wanted_leases, 0);
+    fixture_destroy(f);
+}
+
+/* A worker that goes on in time ends the suspicion. */
+MOB_TEST(node_no_deadlock_when_one_goes_on)
+{
+    struct fixture *f = cluster(1, 1);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    SAY(f, A, blocked, .count = 1);
+    fixture_wait(f, 90);
+    SAY(f, A, unblocked, .count = 1);
+    fixture_wait(f, 90);
+    expect_no(f, A, "lease_denied");
+    fixture_destroy(f);
+}
+
+/* The only worker there may be cannot serve its own open tasks: it is told, and does not wait for ever. */
+MOB_TEST(node_only_worker_cannot_serve_itself)
+{
+    struct fixture *f = cluster(1, 1);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    fixture_wait(f, 110);
+    expect(f, A, "lease_denied code=-45");
+    fixture_destroy(f);
+}
+
+/* A worker that fails to start is tried again; after three failures in a row all that wait hear the program's words. */
+MOB_TEST(node_tells_when_workers_do_not_start)
+{
+    struct node_config config = fixture_config();
+    config.cpus = CPU;
+    struct fixture *f = fixture_create(&config);
+    fixture_driver(f);
+    SAY(f, D, lease_want, .count = 1);
+    node_core_zygote_ready(f->core, (struct mob_job){1}, f->now_ms);
+    fixture_settle(f);
+    const struct worker_exit exit = {.status = 3, .tail = view_of("no such library"), .code = MOB_EWORKERSTART};
+    fixture_exit(f, A, &exit);
+    fixture_exit(f, B, &exit);
+    expect_no(f, D, "lease_denied");
+    fixture_exit(f, C, &exit);
+    expect(f, D, "lease_denied code=-46 text=\"no worker of the job started in 3 attempts; the last: worker 4 ended");
+    assert_int_equal(taken_effects(f, "fork_worker"), 3);
+    SAY(f, D, lease_want, .count = 1);
+    expect_effect(f, "fork_worker job=1 process=5");
+    fixture_ready(f, E);
+    assert_int_equal(taken(f, D, "lease_grant"), 1);
+    fixture_destroy(f);
+}
+
+/* A program that ends instead of becoming a zygote is started again, three times in all; its words reach the driver. */
+MOB_TEST(node_tells_when_the_zygote_does_not_start)
+{
+    struct node_config config = fixture_config();
+    struct fixture *f = fixture_create(&config);
+    fixture_driver(f);
+    SAY(f, D, lease_want, .count = 1);
+    for (int i = 0; i < 3; i++) {
+        expect_no(f, D, "lease_denied");
+        node_core_zygote_gone(f->core, (struct mob_job){1}, "it ended with status 1: boo", f->now_ms);
+        fixture_settle(f);
+    }
+    assert_int_equal(taken_effects(f, "start_zygote"), 3);
+    expect(f, D, "lease_denied code=-46 text=\"no worker of the job started in 3 attempts; the last: it ended with");
+    fixture_destroy(f);
+}
+
+/* A zygote or a worker that says nothing for start_worker_ms has failed; the worker is killed, and counted once. */
+MOB_TEST(node_start_has_a_limit)
+{
+    struct node_config config = fixture_config();
+    config.cpus = CPU;
+    struct fixture *f = fixture_create(&config);
+    fixture_driver(f);
+    SAY(f, D, lease_want, .count = 1);
+    fixture_wait(f, 25000); /* the zygote says nothing, twice */
+    expect_no(f, D, "lease_denied");
+    node_core_zygote_ready(f->core, (struct mob_job){1}, f->now_ms);
+    fixture_settle(f);
+    fixture_wait(f, 10000);
+    expect(f, D, "lease_denied code=-46");
+    assert_int_equal(taken_effects(f, "kill job=1 process=2"), 1);
+    fixture_exit(f, A, &killed);
+    expect_nothing(f, D);
+    fixture_destroy(f);
+}
+
+/* ---- ends ---- */
+
+/* When a worker dies its submitter learns what was running, everybody else that it is gone, and the head gets a row. */
+MOB_TEST(node_worker_dies)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 1);
+    forget_lines(f);
+    const struct worker_exit crash = {.signal = 11, .running = 42, .function = view_of("sum"), .tail = view_of("boo"),
+                                      .code = MOB_EWORKERDIED};
+    fixture_exit(f, A, &crash);
+    expect(f, D, "lease_lost lease=1 worker=2 code=-41 signal=11 status=0 running=42 function=\"sum\" tail=\"boo\"");
+    expect(f, D, "process_lost process=2");
+    expect(f, D, "peer_open process=3");
+    expect(f, D, "lease_grant lease=2 worker=3"); /* its wish still stands */
+    expect(f, B, "process_lost process=2");
+    expect_effect(f, "disconnect job=1 process=1 other=2");
+    SAY(f, D, lease_return, .lease = 1); /* was under way */
+    assert_int_equal(fixture_counts(f).refused_messages, 0);
+    fixture_wait(f, 1);
+    expect(f, HEAD, "directory_add workers=[] ended=[{ process=2 signal=11");
+    fixture_exit(f, A, &killed); /* reported twice */
+    fixture_destroy(f);
+}
+
+/* A worker that runs something for a submitter that has died is killed; until it is gone nothing of it counts. */
+MOB_TEST(node_submitter_dies)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    assert_int_equal(taken(f, A, "lease_grant lease=2 worker=3"), 1);
+    forget_lines(f);
+    fixture_exit(f, A, &killed);
+    assert_int_equal(taken_effects(f, "kill job=1 process=3"), 1);
+    expect_no(f, B, "lease");
+    assert_int_equal(fixture_counts(f).leases, 0);
+    SAY(f, B, lease_want, .count = 1);
+    SAY(f, B, forward, .to = D.v, .body = {"x", 1});
+    assert_int_equal(fixture_counts(f).refused_messages, 2);
+    expect_no(f, D, "forwarded");
+    assert_int_equal(fixture_counts(f).wanted_leases, 1); /* the driver's */
+    fixture_exit(f, B, &killed);
+    assert_int_equal(taken(f, D, "process_lost process=3"), 1);
+    fixture_destroy(f);
+}
+
+/* A worker that dies while it is blocked gives back nothing twice and keeps nothing. */
+MOB_TEST(node_blocked_worker_dies)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, blocked, .count = 1);
+    fixture_exit(f, A, &killed);
+    assert_int_equal(fixture_counts(f).leased_cpus, 0);
+    more_workers(f);
+    assert_int_equal(fixture_counts(f).leased_cpus, CPU);
+    fixture_destroy(f);
+}
+
+/* With its driver a job goes at once and as a whole: the head hears of it after the last row, the shell once. */
+MOB_TEST(node_driver_goes)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 2);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    SAY(f, D, extent_want, .request = 1, .size = 64);
+    SAY(f, D, object_sealed, .object = {D.v, 1}, .offset = 0, .size = 64);
+    forget_lines(f);
+    struct peer *a = node_core_client(f->core, A);
+    node_core_driver_gone(f->core, D, f->now_ms);
+    struct buffer b = {0};
+    assert_int_equal(msg_lease_want_pack(&b, &(struct msg_lease_want){.count = 4}), MOB_OK);
+    /* What the shell had read before it took the effects is counted and ignored. */
+    assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms), MOB_OK);
+    buffer_fini(&b);
+    assert_int_equal(fixture_counts(f).refused_messages, 1);
+    fixture_settle(f);
+    expect_effect(f, "job_gone job=1 process=1");
+    expect_no_effect(f);
+    expect(f, HEAD, "directory_add");
+    expect(f, HEAD, "job_end job=1 code=-125");
+    fixture_exit(f, A, &killed);
+    assert_null(node_core_client(f->core, A));
+    assert_int_equal(fixture_counts(f).workers, 0);
+    assert_int_equal(fixture_counts(f).leased_cpus, 0);
+    fixture_destroy(f);
+}
+
+/* A driver's goodbye ends its job with MOB_OK. */
+MOB_TEST(node_driver_says_goodbye)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, goodbye, .code = MOB_OK);
+    expect_effect(f, "job_gone job=1");
+    assert_int_equal(taken(f, HEAD, "job_end job=1 code=0"), 1);
+    fixture_destroy(f);
+}
+
+/* ---- store ---- */
+
+/* Extents come at once or not at all, with the numbers. */
+MOB_TEST(node_store_full)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, D, extent_want, .request = 1, .size = 1);
+    expect(f, D, "extent_grant request=1 code=0 offset=0 size=65536");
+    SAY(f, D, extent_want, .request = 2, .size = 2 << 20);
+    expect(f, D, "extent_grant request=2 code=-80 offset=0 size=0 text=\"2097152 bytes are wanted; of the 1048576 bytes");
+    SAY(f, A, extent_want, .request = 1, .size = 900000);
+    expect(f, A, "extent_grant request=1 code=0 offset=65536 size=901120");
+    assert_int_equal(fixture_counts(f).store_used, 65536 + 901120);
+    fixture_exit(f, A, &killed);
+    assert_int_equal(fixture_counts(f).store_used, 65536);
+    fixture_destroy(f);
+}
+
+/* A sealed object gives a row, in one batch with its neighbours, and stays when its writer dies; one that is not in the
+ * writer's own extent, not aligned, or of an owner of another job is refused. */
+MOB_TEST(node_seals_objects)
+{
+    struct fixture *f = cluster(1, 4);
+    struct mob_process second = fixture_driver(f);
+    SAY(f, A, extent_want, .request = 1, .size = 1);
+    SAY(f, D, extent_want, .request = 1, .size = 1);
+    fixture_wait(f, 1);
+    forget_lines(f);
+    SAY(f, A, object_sealed, .object = {D.v, 7}, .offset = 64, .size = 1000);
+    SAY(f, A, object_sealed, .object = {A.v, 1}, .offset = 2048, .size = 500);
+    expect_nothing(f, HEAD);
+    fixture_wait(f, 1);
+    expect(f, HEAD, "directory_add workers=[] ended=[] objects=[{ object=1.7 job=1 size=1000 }{ object=2.1 job=1 size=500");
+    SAY(f, A, object_sealed, .object = {D.v, 8}, .offset = 65536, .size = 10);
+    SAY(f, A, object_sealed, .object = {D.v, 8}, .offset = 100, .size = 10);
+    SAY(f, A, object_sealed, .object = {second.v, 8}, .offset = 64, .size = 10);
+    SAY(f, A, object_sealed, .object = {999, 8}, .offset = 64, .size = 10);
+    SAY(f, A, object_sealed, .object = {D.v, 0}, .offset = 64, .size = 10);
+    SAY(f, A, object_sealed, .object = {D.v, 9}, .offset = 65472, .size = 65);
+    assert_int_equal(fixture_counts(f).refused_messages, 6);
+    fixture_exit(f, A, &killed);
+    assert_int_equal(fixture_counts(f).store_used, 65536 + 4096);
+    SAY(f, D, goodbye, .code = MOB_OK);
+    assert_int_equal(fixture_counts(f).store_used, 0);
+    fixture_destroy(f);
+}
+
+/* ---- forwards and output ---- */
+
+/* A forward reaches a client of the same job with the sender's own id; for one that is gone the sender hears so. */
+MOB_TEST(node_forwards_inside_a_job)
+{
+    struct fixture *f = cluster(2, 4);
+    struct mob_process second = fixture_driver(f);
+    forget_lines(f);
+    SAY(f, A, forward, .to = B.v, .body = {"12345", 5});
+    expect(f, B, "forwarded from=2 body=<5 bytes>");
+    SAY(f, A, forward, .to = 99, .body = {"x", 1});
+    expect(f, A, "process_lost process=99");
+    assert_int_equal(fixture_counts(f).refused_messages, 0);
+    SAY(f, A, forward, .to = second.v, .body = {"x", 1});
+    expect(f, A, "process_lost");
+    expect_nothing(f, second);
+    SAY(f, A, forward, .to = A.v, .body = {"x", 1});
+    assert_int_equal(fixture_counts(f).refused_messages, 2);
+    fixture_destroy(f);
+}
+
+/* A client that leaves too much unread is ended; a driver that does not read output loses that, and learns how much. */
+MOB_TEST(node_bounds_backlogs)
+{
+    struct fixture *f = cluster(2, 4);
+    struct view body = {calloc(1, 4 << 20), 4 << 20};
+    struct buffer b = {0};
+    assert_int_equal(msg_forward_pack(&b, &(struct msg_forward){.to = B.v, .body = body}), MOB_OK);
+    struct peer *a = node_core_client(f->core, A);
+    for (int i = 0; i < 17; i++)
+        assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms), MOB_OK);
+    fixture_settle(f);
+    assert_int_equal(taken_effects(f, "kill job=1 process=3"), 1);
+    buffer_clear(&b);
+    assert_int_equal(msg_output_pack(&b, &(struct msg_output){.stream = 1, .lines = {body.data, 3 << 20}}), MOB_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms), MOB_OK);
+    fixture_settle(f);
+    assert_int_equal(taken(f, D, "task_output"), 2);
+    SAY(f, A, output, .stream = 2, .function = view_of("f"), .task = {1, 7}, .lines = view_of("hi\n"));
+    expect(f, D, "task_output stream=2 function=\"\" task=0.0 process=0 lines=\"6291456 bytes of output were dropped");
+    expect(f, D, "task_output stream=2 function=\"f\" task=1.7 process=2 lines=\"hi\\x0a\"");
+    buffer_fini(&b);
+    free((void *)(uintptr_t)body.data);
+    fixture_destroy(f);
+}
+
+/* ---- pairs, idleness, load ---- */
+
+/* Beyond the aim the ring pair that was used least recently and has no lease is taken back, on both sides. */
+MOB_TEST(node_closes_old_pairs)
+{
+    struct node_config config = fixture_config();
+    config.cpus = 70 * CPU;
+    config.workers_max = 80;
+    config.clients_max = 100;
+    struct fixture *f = fixture_create(&config);
+    fixture_driver(f);
+    assert_int_equal(fixture_workers(f, 1), 70);
+    forget_lines(f);
+    SAY(f, D, lease_want, .count = 64);
+    assert_int_equal(taken_effects(f, "connect"), 64);
+    SAY(f, D, lease_want, .count = 70);
+    assert_int_equal(taken_effects(f, "connect"), 6); /* all have leases: none can be closed */
+    fixture_exit(f, (struct mob_process){71}, &killed); /* its successor comes */
+    fixture_workers(f, 1);
+    SAY(f, D, lease_want, .count = 0);
+    for (uint64_t lease = 1; lease <= 71; lease++)
+        SAY(f, D, lease_return, .lease = lease);
+    fixture_exit(f, (struct mob_process){72}, &killed);
+    for (uint64_t worker = 2; worker <= 70; worker++)
+        SAY(f, (struct mob_process){worker}, blocked, .count = 1);
+    forget_lines(f);
+    SAY(f, D, lease_want, .count = 1);
+    fixture_workers(f, 1);
+    for (uint64_t worker = 2; worker < 8; worker++) {
+        char line[40];
+        snprintf(line, sizeof line, "peer_close process=%d", (int)worker);
+        expect(f, D, line);
+        assert_int_equal(taken(f, (struct mob_process){worker}, "peer_close process=1"), 1);
+    }
+    expect(f, D, "peer_open process=73");
+    expect(f, D, "lease_grant");
+    fixture_destroy(f);
+}
+
+/* Idle workers beyond the cpus are asked to end, the longest idle first; one that stays is used again. */
+MOB_TEST(node_stops_idle_workers)
+{
+    struct fixture *f = cluster(1, 4);
+    SAY(f, D, lease_want, .count = 2);
+    SAY(f, A, blocked, .count = 1);
+    more_workers(f);
+    SAY(f, D, lease_want, .count = 0);
+    SAY(f, D, lease_return, .lease = 2);
+    SAY(f, A, unblocked, .count = 1);
+    SAY(f, D, lease_return, .lease = 1);
+    forget_lines(f);
+    fixture_wait(f, 4000);
+    expect_no(f, B, "worker_stop");
+    fixture_wait(f, 1000);
+    unsigned asked_a = taken(f, A, "worker_stop"), asked_b = taken(f, B, "worker_stop");
+    assert_int_equal(asked_a + asked_b, 1);
+    assert_int_equal(fixture_counts(f).idle_workers, 1);
+    SAY(f, D, lease_want, .count = 1);
+    assert_int_equal(taken(f, D, asked_b != 0 ? "lease_grant lease=3 worker=2" : "lease_grant lease=3 worker=3"), 1);
+    fixture_wait(f, 1000);
+    assert_int_equal(fixture_counts(f).idle_workers, 1);
+    fixture_exit(f, asked_b != 0 ? B : A, &(struct worker_exit){0});
+    assert_int_equal(taken(f, D, "process_lost"), 1);
+    fixture_destroy(f);
+}
+
+/* The load goes once per interval, and at once when work begins or ends. */
+MOB_TEST(node_reports_load)
+{
+    struct fixture *f = cluster(2, 4);
+    fixture_wait(f, 1);
+    forget_lines(f);
+    fixture_wait(f, 3000);
+    assert_int_equal(taken(f, HEAD, "node_load leased_cpus=0 workers=2 waiting=0 store_used=0"), 3);
+    fixture_wait(f, 100);
+    SAY(f, D, lease_want, .count = 3);
+    expect(f, HEAD, "node_load leased_cpus=20000 workers=2 waiting=1");
+    fixture_wait(f, 900);
+    expect_nothing(f, HEAD);
+    fixture_destroy(f);
+}
+
+/* ---- refusals ---- */
+
+/* What a client may not say, or says of others' things, has no effect and is counted; what is no message of its channel
+ * ends it. */
+MOB_TEST(node_refuses_what_is_not_the_senders)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, lease_return, .lease = 1);
+    SAY(f, D, lease_return, .lease = 9);
+    SAY(f, D, lease_return, .lease = 0);
+    SAY(f, D, worker_ready, .functions = 1);
+    SAY(f, A, worker_ready, .functions = 1);
+    SAY(f, D, output, .stream = 1, .lines = view_of("x"));
+    SAY(f, A, output, .stream = 3, .lines = view_of("x"));
+    assert_int_equal(fixture_counts(f).refused_messages, 7);
+    assert_int_equal(fixture_counts(f).leases, 1);
+    SAY_FAILS(f, A, MOB_EPROTO, lease_grant, .lease = 1, .worker = 2);
+    SAY_FAILS(f, A, MOB_EPROTO, client_hello, .version = 1);
+    SAY_FAILS(f, A, MOB_EPROTO, job_end, .job = 1);
+    SAY_FAILS(f, HEAD, MOB_EPROTO, job_end, .job = 1);
+    struct buffer b = {0};
+    assert_int_equal(buffer_append(&b, "\x93\x34\xc1", 3), MOB_OK);
+    fixture_frame(f, A, &b, MOB_EPROTO);
+    fixture_frame(f, HEAD, &b, MOB_EPROTO);
+    buffer_fini(&b);
+    fixture_destroy(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(node_driver_comes),
+        cmocka_unit_test(node_driver_is_refused),
+        cmocka_unit_test(node_ids_are_asked_for),
+        cmocka_unit_test(node_driver_leaves_early),
+        cmocka_unit_test(node_asks_again_after_a_new_welcome),
+        cmocka_unit_test(node_grants_idle_workers),
+        cmocka_unit_test(node_wish_replaces_wish),
+        cmocka_unit_test(node_never_leases_a_worker_to_itself),
+        cmocka_unit_test(node_serves_the_deepest_first),
+        cmocka_unit_test(node_starts_only_workers_of_use),
+        cmocka_unit_test(node_keeps_to_the_share),
+        cmocka_unit_test(node_blocked_frees_the_cpu),
+        cmocka_unit_test(node_blocked_is_counted),
+        cmocka_unit_test(node_blocked_is_not_idle),
+        cmocka_unit_test(node_recalls_when_above_the_cpus),
+        cmocka_unit_test(node_recalls_for_a_deeper_wish),
+        cmocka_unit_test(node_recalls_the_own_lease_late),
+        cmocka_unit_test(node_recalls_no_more_than_needed),
+        cmocka_unit_test(node_shares_between_jobs),
+        cmocka_unit_test(node_jobs_take_turns_on_one_cpu),
+        cmocka_unit_test(node_breaks_a_deadlock),
+        cmocka_unit_test(node_no_deadlock_when_one_goes_on),
+        cmocka_unit_test(node_only_worker_cannot_serve_itself),
+        cmocka_unit_test(node_tells_when_workers_do_not_start),
+        cmocka_unit_test(node_tells_when_the_zygote_does_not_start),
+        cmocka_unit_test(node_start_has_a_limit),
+        cmocka_unit_test(node_worker_dies),
+        cmocka_unit_test(node_submitter_dies),
+        cmocka_unit_test(node_blocked_worker_dies),
+        cmocka_unit_test(node_driver_goes),
+        cmocka_unit_test(node_driver_says_goodbye),
+        cmocka_unit_test(node_store_full),
+        cmocka_unit_test(node_seals_objects),
+        cmocka_unit_test(node_forwards_inside_a_job),
+        cmocka_unit_test(node_bounds_backlogs),
+        cmocka_unit_test(node_closes_old_pairs),
+        cmocka_unit_test(node_stops_idle_workers),
+        cmocka_unit_test(node_reports_load),
+        cmocka_unit_test(node_refuses_what_is_not_the_senders),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
