@@ -59,7 +59,8 @@ SHELL_SOURCES := %/main.c %_shell.c %/shell.c \
     node/arena.c node/local.c node/loop.c node/lines.c \
     node/launch.c node/channel.c node/uplink.c \
     libclient/connection.c libclient/crash.c libclient/output.c \
-    libclient/mobula.c libclient/driver.c libclient/worker.c libclient/start.c libclient/zygote.c
+    libclient/turn.c libclient/seat.c libclient/process.c libclient/api.c libclient/worker.c libclient/zygote.c \
+    libclient/driver.c libclient/hello.c libclient/private.c libclient/join.c
 
 # WITHOUT=protocol/x.c leaves sources out, to go on while one of them does not compile; use a BUILD of its own with it.
 sources = $(filter-out %/main.c $(WITHOUT),$(wildcard $(1)))

@@ -97,6 +97,10 @@ void *client_scratch(struct client *c, struct mob_object id, size_t size);
 /* A place to write `size` bytes (64-aligned) in extents that this process holds; false: ask by client_extent_want and
  * try again when the waiter is done. */
 bool client_place(struct client *c, uint64_t size, uint64_t *offset);
+/* The extent that holds the place; false when it is none of ours. */
+bool client_extent_of(const struct client *c, uint64_t offset, uint64_t *start, uint64_t *size);
+/* Give back the place that client_place gave last in its extent. */
+void client_unplace(struct client *c, uint64_t offset);
 struct waiter;
 int client_extent_want(struct client *c, uint64_t size, struct waiter *w) MOB_MUST_CHECK;
 /* Why the last extent was refused; copied into err. MOB_OK when it was granted. */
@@ -129,6 +133,10 @@ struct waiter *client_next_woken(struct client *c);
 /* Completions: each watched object once, in the order of settling. */
 int client_completion_watch(struct client *c, struct mob_object id, uint64_t now_ns) MOB_MUST_CHECK;
 bool client_completion_take(struct client *c, struct mob_object *out);
+/* Whether there are completions that client_completion_take has not given. */
+bool client_completion_waits(const struct client *c);
+/* A result that was written into the arena by this worker; its owner is the submitter. */
+int client_seal(struct client *c, struct mob_object id, uint64_t offset, uint64_t size) MOB_MUST_CHECK;
 
 /* ---- submitting ---- */
 enum submit_kind { SUBMIT_VALUE, SUBMIT_AWAIT, SUBMIT_REF };
@@ -176,6 +184,8 @@ void client_blocked(struct client *c, uint64_t now_ns);
 void client_unblocked(struct client *c, uint64_t now_ns);
 /* The run takes long: give the queued ones back, now and as they come. */
 void client_run_is_long(struct client *c);
+/* Whether a run is under way. */
+bool client_runs_now(const struct client *c);
 /* How many runs wait behind the one under way. */
 uint32_t client_runs_queued(const struct client *c);
 

@@ -17,6 +17,31 @@ bool client_place(struct client *c, uint64_t size, uint64_t *offset)
     return false;
 }
 
+static struct extent *extent_find(const struct client *c, uint64_t offset)
+{
+    for (uint32_t i = 0; i < c->extent_count; i++)
+        if (offset >= c->extents[i].offset && offset < c->extents[i].offset + c->extents[i].size)
+            return (struct extent *)&c->extents[i];
+    return NULL;
+}
+
+bool client_extent_of(const struct client *c, uint64_t offset, uint64_t *start, uint64_t *size)
+{
+    const struct extent *e = extent_find(c, offset);
+    if (e == NULL)
+        return false;
+    *start = e->offset;
+    *size = e->size;
+    return true;
+}
+
+void client_unplace(struct client *c, uint64_t offset)
+{
+    struct extent *e = extent_find(c, offset);
+    if (e != NULL)
+        e->used = offset - e->offset;
+}
+
 int client_extent_want(struct client *c, uint64_t size, struct waiter *w)
 {
     if (c->failed != MOB_OK)

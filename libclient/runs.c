@@ -161,6 +161,11 @@ void runs_drop_from(struct client *c, uint64_t process)
     }
 }
 
+bool client_runs_now(const struct client *c)
+{
+    return c->current != NULL;
+}
+
 uint32_t client_runs_queued(const struct client *c)
 {
     return c->run_count;

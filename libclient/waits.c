@@ -158,14 +158,19 @@ int client_put_inline(struct client *c, const struct view *pieces, uint32_t coun
     return MOB_OK;
 }
 
+int client_seal(struct client *c, struct mob_object id, uint64_t offset, uint64_t size)
+{
+    struct msg_object_sealed m = {.object = id, .offset = offset, .size = size};
+    return peer_send(&c->node, object_sealed, &m);
+}
+
 int client_put_stored(struct client *c, uint64_t offset, uint64_t size, struct mob_object *out)
 {
     struct object *o;
     int rc = object_make(c, out, &o);
     if (rc != MOB_OK)
         return rc;
-    struct msg_object_sealed m = {.object = *out, .offset = offset, .size = size};
-    rc = peer_send(&c->node, object_sealed, &m);
+    rc = client_seal(c, *out, offset, size);
     if (rc != MOB_OK) {
         objects_release(c->objects, o);
         return rc;
@@ -440,6 +445,11 @@ bool client_completion_take(struct client *c, struct mob_object *out)
     *out = done->id;
     memory_free(done);
     return true;
+}
+
+bool client_completion_waits(const struct client *c)
+{
+    return c->completions_first != NULL;
 }
 
 static void watches_free(void *ctx, struct object *o)

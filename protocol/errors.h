@@ -35,10 +35,12 @@ void mob_err_wrap(struct mob_err *err, const char *format, ...) __attribute__((f
 /* Static strings for a number: "MOB_EINVAL", "invalid argument", the advice. Unknown numbers have texts too. Those that
  * are public are exported. */
 #pragma GCC visibility push(default)
+#pragma GCC visibility push(default) /* mobula.h declares these, too */
 const char *mob_error_name(int code);
 const char *mob_error_text(int code);
 const char *mob_error_advice(int code);
 /* Whether the same call may succeed later. */
 bool mob_error_retry(int code);
+#pragma GCC visibility pop
 #pragma GCC visibility pop
 #endif

@@ -28,6 +28,11 @@ void *memory_zalloc(size_t size)
     return fails() ? NULL : calloc(1, size);
 }
 
+void *memory_aligned(size_t align, size_t size)
+{
+    return fails() ? NULL : aligned_alloc(align, (size + align - 1) / align * align);
+}
+
 void *memory_realloc(void *old, size_t size)
 {
     return fails() ? NULL : realloc(old, size);

@@ -395,6 +395,9 @@ struct mob_call {
 MOB_API int mob_submit(const struct mob_call *call, struct mob_id *results, struct mob_error *err);
 /* Make an object of a value. MOB_ESTOREFULL, MOB_ENOMEM. */
 MOB_API int mob_put_pieces(const struct mob_piece *pieces, uint32_t count, struct mob_id *out, struct mob_error *err);
+/* Have `size` bytes of the object store mapped and backed by memory in this process, so that the next values of that size
+ * in all are put at the speed of memcpy. Blocks while the memory is populated. MOB_ESTOREFULL, MOB_ESYSTEM. MT-Safe. */
+MOB_API int mob_reserve(size_t size, struct mob_error *err);
 /* The value, as a view that is valid until the reference is dropped. MOB_ETIMEDOUT, or the error of its task. Blocks. */
 MOB_API int mob_get_value(struct mob_id ref, struct mob_value *out, int64_t timeout_ms, struct mob_error *err);
 /* All of them, in order; the first error in the order of `refs` after all have ended. */
@@ -521,13 +524,13 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);          /
                  MOB_COUNT(S, __VA_ARGS__), NULL, NULL)
 #define MOB_CODEC(S, encode, decode)                                                                         \
     MOB_CODEC_CHECK(S, encode, decode)                                                                       \
-    static inline int mob_encode_##S(const void *value, struct mob_writer *out)                              \
+    static inline int mob_encode_##S(const void *mob_v, struct mob_writer *mob_w)                            \
     {                                                                                                        \
-        return encode((const S *)value, out);                                                                \
+        return encode((const S *)mob_v, mob_w);                                                              \
     }                                                                                                        \
-    static inline int mob_decode_##S(void *value, const void *data, size_t size, struct mob_memory *memory)  \
+    static inline int mob_decode_##S(void *mob_v, const void *mob_d, size_t mob_s, struct mob_memory *mob_m) \
     {                                                                                                        \
-        return decode((S *)value, data, size, memory);                                                       \
+        return decode((S *)mob_v, mob_d, mob_s, mob_m);                                                      \
     }                                                                                                        \
     MOB_TYPE_NEW(S, MOB_KIND_CODEC, 0, NULL, 0, mob_encode_##S, mob_decode_##S)
 
@@ -921,14 +924,15 @@ MOB_REFS_OF(void, void, 1)
 #define MOB_SAME_TYPE(A, B)     mob_same<A, B>
 #define MOB_REF(T)              mob_ref<T>
 #define MOB_INFO(T)             mob_info<T>()
-#define MOB_IS_PLAIN(T)         mobula_plain_of((T *)nullptr)
-#define MOB_PLAIN_OF(r)         mobula_plain_of((mob_value_type<__typeof__(r)> *)nullptr)
+#define MOB_IS_PLAIN(T)         mobula_plain_of(mob_tag<T>())
+#define MOB_PLAIN_OF(r)         mobula_plain_of(mob_tag<mob_value_type<__typeof__(r)>>())
 #define MOB_MOVED(r)            mob_moved_type<__typeof__(r)>
 #define MOB_PASSED(r)           mob_passed_type<__typeof__(r)>
 #define MOB_OUT(out)            mob_out(out)
 #define MOB_KIND_TYPE(T)        mob_kind_of<T>()
 #define MOB_KIND_OF(x)          mob_kind_of<__typeof__(x)>()
 
+template <class T> struct mob_tag {};
 template <class T> struct mob_moved {
     struct mob_reference any;
     using type = T;
@@ -977,11 +981,11 @@ template <class T> constexpr int mob_kind_of()
 }
 
 #define MOB_TYPE_OF(T, name, kind, plain, text)                                                              \
-    constexpr const struct mob_type *mobula_type_of(T *)                                                     \
+    constexpr const struct mob_type *mobula_type_of(mob_tag<T>)                                                     \
     {                                                                                                        \
         return &mobula_type_##name;                                                                          \
     }                                                                                                        \
-    constexpr bool mobula_plain_of(T *)                                                                      \
+    constexpr bool mobula_plain_of(mob_tag<T>)                                                                      \
     {                                                                                                        \
         return plain;                                                                                        \
     }
@@ -994,10 +998,10 @@ MOB_TYPE_OF(void, void, , 1, )
 #undef MOB_TYPE_OF_ARRAY
 
 template <class T, class = void> constexpr bool mob_known = false;
-template <class T> constexpr bool mob_known<T, decltype((void)mobula_type_of((T *)nullptr))> = true;
+template <class T> constexpr bool mob_known<T, decltype((void)mobula_type_of(mob_tag<T>()))> = true;
 template <class T> struct mob_ref_info;
-template <class T> constexpr const struct mob_type *mobula_type_of(mob_ref<T> *);
-template <class T> constexpr bool mobula_plain_of(mob_ref<T> *)
+template <class T> constexpr const struct mob_type *mobula_type_of(mob_tag<mob_ref<T>>);
+template <class T> constexpr bool mobula_plain_of(mob_tag<mob_ref<T>>)
 {
     return true;
 }
@@ -1005,7 +1009,7 @@ template <class T> constexpr const struct mob_type *mob_info()
 {
     static_assert(mob_known<T>, "mobula: a type that it does not know: describe it by MOB_STRUCT, MOB_FIELDS or MOB_CODEC");
     if constexpr (mob_known<T>)
-        return mobula_type_of((T *)nullptr);
+        return mobula_type_of(mob_tag<T>());
     else
         return nullptr;
 }
@@ -1013,7 +1017,7 @@ template <class T> struct mob_ref_info {
     static constexpr struct mob_type type = {nullptr, MOB_KIND_REF, 1, sizeof(mob_ref<T>), mob_info<T>(),
                                              nullptr, 0,            nullptr, nullptr};
 };
-template <class T> constexpr const struct mob_type *mobula_type_of(mob_ref<T> *)
+template <class T> constexpr const struct mob_type *mobula_type_of(mob_tag<mob_ref<T>>)
 {
     return &mob_ref_info<T>::type;
 }
@@ -1050,11 +1054,11 @@ template <class S, class F> void mob_store(S &stored, F call)
                "mobula: " #S " has constructors or bases: only plain structs are values");                   \
     MOB_CONST struct mob_type mobula_type_##S = {#S,     kind,  (is_plain), sizeof(S), NULL,                 \
                                                  fields, count, encode,     decode};                         \
-    constexpr const struct mob_type *mobula_type_of(S *)                                                     \
+    constexpr const struct mob_type *mobula_type_of(mob_tag<S>)                                                     \
     {                                                                                                        \
         return &mobula_type_##S;                                                                             \
     }                                                                                                        \
-    constexpr bool mobula_plain_of(S *)                                                                      \
+    constexpr bool mobula_plain_of(mob_tag<S>)                                                                      \
     {                                                                                                        \
         return is_plain;                                                                                     \
     }                                                                                                        \
@@ -1163,7 +1167,7 @@ template <class S, class F> void mob_store(S &stored, F call)
     MOB_EXTERN R f(MOB_EACH_LIST(MOB_PARAM, void, __VA_ARGS__))
 #define MOB_TASK_DEFINE_(R, f, ...)                                                                          \
     MOB_RECORD_ONE(, R, f, __VA_ARGS__)                                                                      \
-    R f(MOB_EACH_LIST(MOB_PARAM, void, __VA_ARGS__))
+    MOB_EXTERN R f(MOB_EACH_LIST(MOB_PARAM, void, __VA_ARGS__))
 #define MOB_RECORD_ONE(linkage, R, f, ...)                                                                   \
     MOB_RECORD(linkage, f, MOB_STORED(R) mob_r,                                                              \
                MOB_STORE(R, mob_r, f(MOB_EACH_LIST(MOB_PASS, , __VA_ARGS__))),                       \
@@ -1185,8 +1189,8 @@ template <class S, class F> void mob_store(S &stored, F call)
 #define MOB_TASK_OPTIONS(f, ...)                                                                             \
     __attribute__((constructor)) static void mob_options_##f(void)                                           \
     {                                                                                                        \
-        static const struct mob_options options = {.size = sizeof(struct mob_options), __VA_ARGS__};         \
-        mob_function_##f.options = &options;                                                                 \
+        static const struct mob_options mob_o = {.size = sizeof(struct mob_options), __VA_ARGS__};         \
+        mob_function_##f.options = &mob_o;                                                                 \
     }                                                                                                        \
     MOB_ASSERT(1, "")
 
