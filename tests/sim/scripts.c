@@ -224,7 +224,9 @@ static void op_copy(struct sim *s, struct thread *t)
     struct process *p = t->process;
     if (client_hold(p->client, id) != MOB_OK)
         sim_fail(s, "%s cannot copy a reference that it holds", p->name);
-    ref_add(s, p->threads[random_below(&s->random, p->thread_count)], id);
+    struct thread *other = p->threads[random_below(&s->random, p->thread_count)];
+    ref_add(s, other->state == DRIVER_FINISHED ? t : other, id);
+    TRACE(s, p, "copies %" PRIu64 ".%" PRIu64, id.owner, id.seq);
 }
 
 static void completions_take(struct sim *s, struct process *p)
