@@ -156,11 +156,13 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
     begin_event(core, now_ms);
     core->welcomed = true;
     core->epoch = m->epoch;
+    if (m->node != core->node.v) { /* one that comes back has used up part of this block already */
+        core->ids[0] = core->ids[1] = (struct id_range){0, 0};
+        if (m->process_first != 0 && m->process_count <= UINT64_MAX - m->process_first)
+            core->ids[0] = (struct id_range){m->process_first, m->process_count};
+        core->ids_block = core->ids[0].count;
+    }
     core->node = (struct mob_node){m->node};
-    core->ids[0] = core->ids[1] = (struct id_range){0, 0};
-    if (m->process_first != 0 && m->process_count <= UINT64_MAX - m->process_first)
-        core->ids[0] = (struct id_range){m->process_first, m->process_count};
-    core->ids_block = core->ids[0].count;
     core->ids_request = 0;
     for (struct job *job = core->jobs; job != NULL; job = job->next) {
         if (job->state == JOB_ASKED)
