@@ -132,6 +132,8 @@ int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what,
 {
     int rc = MOB_OK;
     bool held = false;
+    turn_flush(s, false); /* what the caller asked for must be under way before anybody sleeps */
+    seat_wake_woken(s);
     while (!done(s, what)) {
         if (deadline_ns != UINT64_MAX && shell_now_ns() >= deadline_ns) {
             rc = MOB_ETIMEDOUT;

@@ -104,7 +104,7 @@ static bool waiter_done(struct shell *s, void *what)
 
 int shell_wait(struct shell *s, struct waiter *w, uint64_t deadline_ns)
 {
-    struct sleeper self = {0};
+    struct sleeper self = {.word = 1};
     w->shell = &self;
     int rc = seat_wait(s, waiter_done, w, &self, deadline_ns);
     w->shell = NULL;
@@ -127,14 +127,16 @@ static bool run_queued(struct shell *s, void *what)
 
 struct run *shell_next_run(struct shell *s)
 {
+    shell_lock(s);
     for (;;) {
         struct run *r = client_run_next(s->core, shell_now_ns());
         if (r != NULL) {
             turn_mark_run(s, r);
+            turn_flush(s, true); /* the bells of earlier answers may wait a little longer */
+            pthread_mutex_unlock(&s->lock);
             return r;
         }
-        turn_flush(s, false);
-        struct sleeper self = {0};
+        struct sleeper self = {.word = 1};
         s->run_sleeper = &self;
         int rc = seat_wait(s, run_queued, NULL, &self, UINT64_MAX);
         (void)rc; /* it has no deadline */
@@ -143,14 +145,16 @@ struct run *shell_next_run(struct shell *s)
 }
 
 /* Bytes go out at once, so that they survive this process; the bell waits while more answers are near. */
-void shell_flush_answer(struct shell *s)
+void shell_unlock_answered(struct shell *s)
 {
     uint64_t now = shell_now_ns();
     if (s->bells_owed_since_ns == 0)
         s->bells_owed_since_ns = now;
     bool more = client_runs_queued(s->core) > 0;
     turn_flush(s, more && now - s->bells_owed_since_ns < BELLS_OWED_NS);
+    seat_wake_woken(s);
     s->activity++;
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- the arena ---- */

@@ -90,10 +90,10 @@ void shell_unlock(struct shell *s);
 int shell_wait(struct shell *s, struct waiter *w, uint64_t deadline_ns) MOB_MUST_CHECK;
 /* (locked) Read what has come, without sleeping. */
 void shell_poll(struct shell *s);
-/* (locked, worker's main thread) Wait for a task to run. NULL never. */
+/* (worker's main thread) Wait for a task to run. Takes the lock and lets it go. */
 struct run *shell_next_run(struct shell *s);
-/* (locked, worker) A run has ended: send its answer at once; the bell may wait while more runs are queued. */
-void shell_flush_answer(struct shell *s);
+/* (locked, worker) A run has ended: as shell_unlock, but the bell may wait while more runs are queued. */
+void shell_unlock_answered(struct shell *s);
 
 /* Write `pieces` into the arena; waits for room. *offset of the first byte. Called without the lock.
  * MOB_ESTOREFULL, MOB_ESYSTEM. */

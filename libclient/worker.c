@@ -267,9 +267,7 @@ static void task_run_one(struct mob_task *t, struct run *run)
     while (client_run_done(t->shell->core, run, t->failed ? NULL : &list, t->failed ? &list : NULL, took, shell_now_ns()) != MOB_OK)
         continue; /* as in error_pack */
     t->run = NULL;
-    shell_flush_answer(t->shell);
-    seat_wake_woken(t->shell);
-    pthread_mutex_unlock(&t->shell->lock);
+    shell_unlock_answered(t->shell);
     if (t->args != t->plain_args)
         memory_free(t->args);
     if (t->results != t->plain_results)
@@ -331,10 +329,7 @@ _Noreturn void worker_main(int control_fd)
     shell_lock(s);
     if (peer_send(client_node(s->core), worker_ready, &(struct msg_worker_ready){functions}) != MOB_OK)
         _exit(127);
-    for (;;) {
-        struct run *run = shell_next_run(s);
-        shell_unlock(s);
-        task_run_one(&task, run);
-        shell_lock(s);
-    }
+    shell_unlock(s);
+    for (;;)
+        task_run_one(&task, shell_next_run(s));
 }

@@ -19,10 +19,10 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libclient/crash.h"
+#include "protocol/clock.h"
 #include "protocol/descendants.h"
 #include "protocol/memory.h"
 
@@ -57,13 +57,6 @@ static void quit(int status)
     if (__gcov_dump != NULL)
         __gcov_dump();
     _exit(status);
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 int zygote_fd(void)
@@ -214,7 +207,7 @@ static void reap(struct zygote *z)
             w->ended = true;
             w->status = status;
             if (z->give_up_ms == UINT64_MAX)
-                z->give_up_ms = now_ms() + ORPHANS_MS;
+                z->give_up_ms = clock_now_ms() + ORPHANS_MS;
         }
         info.si_pid = 0;
     }
@@ -225,7 +218,7 @@ static void bury(struct zygote *z)
     reap(z);
     if (z->give_up_ms == UINT64_MAX)
         return;
-    if (descendants_kill(spare, z) > 0 && now_ms() < z->give_up_ms)
+    if (descendants_kill(spare, z) > 0 && clock_now_ms() < z->give_up_ms)
         return;
     z->give_up_ms = UINT64_MAX;
     size_t kept = 0;
@@ -242,7 +235,7 @@ static void bury(struct zygote *z)
 /* The node is gone: end all that is below, then this process. */
 static void end_all(struct zygote *z)
 {
-    uint64_t until = now_ms() + 2000;
+    uint64_t until = clock_now_ms() + 2000;
     do {
         struct pollfd child = {.fd = z->signal_fd, .events = POLLIN};
         struct signalfd_siginfo info;
@@ -254,7 +247,7 @@ static void end_all(struct zygote *z)
         poll(&child, 1, 20);
         if (read(z->signal_fd, &info, sizeof info) < 0)
             continue;
-    } while (now_ms() < until);
+    } while (clock_now_ms() < until);
     quit(0);
 }
 

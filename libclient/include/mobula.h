@@ -559,60 +559,77 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);          /
  * MOB_ETYPE or MOB_EENCODING when the value is of another type or damaged, MOB_ENOOBJECT for no reference. All
  * are MT-Safe; arguments are evaluated once. */
 #define mob_remote(...)               MOB_APPLY(MOB_CALL, NULL, MOB_FIRST(__VA_ARGS__, ), __VA_ARGS__)
-#define mob_remote_with(options, ...) MOB_APPLY(MOB_CALL, options, MOB_FIRST(__VA_ARGS__, ), __VA_ARGS__)
+#define mob_remote_with(options, ...)                                                              \
+    __extension__({                                                                                \
+        MOB_AUTO mob_o = (options);                                                                \
+        MOB_ASSERT(MOB_IS_OPTIONS(mob_o), "mobula: mob_remote_with: the first argument is no "     \
+                                          "pointer to a struct mob_options");                      \
+        MOB_APPLY(MOB_CALL, mob_o, MOB_FIRST(__VA_ARGS__, ), __VA_ARGS__);                         \
+    })
 #define MOB_REFS(name) mob_result_##name
 #define MOB_NO_REF     {{{0, 0}, NULL}}
 #define mob_put(T, ...) MOB_PUT(T, (__VA_ARGS__))
-#define mob_get(ref, out, timeout_ms)                                                                        \
-    __extension__({                                                                                          \
-        MOB_AUTO mob_r = (ref);                                                                              \
-        MOB_AUTO mob_o = (out);                                                                              \
-        MOB_CHECK_REF(mob_r, "mob_get");                                                                     \
-        MOB_CHECK_OUT(mob_r, mob_o, "mob_get");                                                              \
-        mob_get_typed(&mob_r.any, 1, MOB_OUT(mob_o), (timeout_ms));                                          \
+#define mob_get(ref, out, timeout_ms)                                                              \
+    __extension__({                                                                                \
+        MOB_AUTO mob_r = (ref);                                                                    \
+        MOB_AUTO mob_o = (out);                                                                    \
+        MOB_AUTO mob_t = (timeout_ms);                                                             \
+        MOB_CHECK_GET(mob_r, mob_o, mob_t, "mob_get");                                             \
+        mob_get_typed(&mob_r.any, 1, MOB_OUT(mob_o), mob_t);                                       \
     })
-#define mob_take(ref, out, timeout_ms)                                                                       \
-    __extension__({                                                                                          \
-        MOB_AUTO mob_r = (ref);                                                                              \
-        MOB_AUTO mob_o = (out);                                                                              \
-        MOB_CHECK_REF(mob_r, "mob_take");                                                                    \
-        MOB_CHECK_OUT(mob_r, mob_o, "mob_take");                                                             \
-        MOB_ASSERT(MOB_PLAIN_OF(mob_r),                                                                      \
-                   "mobula: mob_take: the value has views of text, bytes or arrays, which end with the "     \
-                   "reference: use mob_get, and mob_drop after the last look at them");                      \
-        mob_take_typed(&mob_r.any, MOB_OUT(mob_o), (timeout_ms));                                            \
+#define mob_take(ref, out, timeout_ms)                                                             \
+    __extension__({                                                                                \
+        MOB_AUTO mob_r = (ref);                                                                    \
+        MOB_AUTO mob_o = (out);                                                                    \
+        MOB_AUTO mob_t = (timeout_ms);                                                             \
+        MOB_CHECK_GET(mob_r, mob_o, mob_t, "mob_take");                                            \
+        MOB_ASSERT(MOB_PLAIN_OF(mob_r), "mobula: mob_take: the value has views, of text, bytes or " \
+                                        "arrays, which end with the reference: use mob_get, and "  \
+                                        "mob_drop after the last look at them");                   \
+        mob_take_typed(&mob_r.any, MOB_OUT(mob_o), mob_t);                                         \
     })
-#define mob_get_all(refs, count, out, timeout_ms)                                                            \
-    __extension__({                                                                                          \
-        MOB_AUTO mob_r = (refs);                                                                             \
-        MOB_AUTO mob_o = (out);                                                                              \
-        MOB_CHECK_REFS(mob_r, "mob_get_all");                                                                \
-        MOB_CHECK_OUT(*mob_r, mob_o, "mob_get_all");                                                         \
-        mob_get_typed(&mob_r->any, (count), MOB_OUT(mob_o), (timeout_ms));                                   \
+#define mob_get_all(refs, count, out, timeout_ms)                                                  \
+    __extension__({                                                                                \
+        MOB_AUTO mob_r = (refs);                                                                   \
+        MOB_AUTO mob_n = (count);                                                                  \
+        MOB_AUTO mob_o = (out);                                                                    \
+        MOB_AUTO mob_t = (timeout_ms);                                                             \
+        MOB_CHECK_INTEGER(mob_n, "mob_get_all: the count");                                        \
+        MOB_CHECK_REF(*mob_r, "mob_get_all: the first argument");                                  \
+        MOB_CHECK_GET(*mob_r, mob_o, mob_t, "mob_get_all");                                        \
+        mob_get_typed(&mob_r->any, (size_t)mob_n, MOB_OUT(mob_o), mob_t);                          \
     })
-#define mob_wait(refs, count, wanted, timeout_ms, ready)                                                     \
-    __extension__({                                                                                          \
-        MOB_AUTO mob_r = (refs);                                                                             \
-        MOB_CHECK_REFS(mob_r, "mob_wait");                                                                   \
-        mob_wait_typed(&mob_r->any, (count), (wanted), (timeout_ms), (ready));                               \
+#define mob_wait(refs, count, wanted, timeout_ms, ready)                                           \
+    __extension__({                                                                                \
+        MOB_AUTO mob_r = (refs);                                                                   \
+        MOB_AUTO mob_n = (count);                                                                  \
+        MOB_AUTO mob_k = (wanted);                                                                 \
+        MOB_AUTO mob_t = (timeout_ms);                                                             \
+        MOB_AUTO mob_o = (ready);                                                                  \
+        MOB_CHECK_REF(*mob_r, "mob_wait: the first argument");                                     \
+        MOB_CHECK_INTEGER(mob_n, "mob_wait: the count");                                           \
+        MOB_CHECK_INTEGER(mob_k, "mob_wait: the number wanted");                                   \
+        MOB_CHECK_INTEGER(mob_t, "mob_wait: the time-out");                                        \
+        MOB_ASSERT(MOB_IS_BOOLS(mob_o), "mobula: mob_wait: the last argument is no bool *");       \
+        mob_wait_typed(&mob_r->any, (size_t)mob_n, (size_t)mob_k, mob_t, mob_o);                   \
     })
 #define mob_copy(ref)                                                                                        \
     __extension__({                                                                                          \
         MOB_AUTO mob_r = (ref);                                                                              \
-        MOB_CHECK_REF(mob_r, "mob_copy");                                                                    \
+        MOB_CHECK_REF(mob_r, "mob_copy: the argument");                                                                    \
         mob_ref_hold(mob_r.any.id);                                                                          \
         mob_r;                                                                                               \
     })
 #define mob_drop(ref)                                                                                        \
     __extension__({                                                                                          \
         MOB_AUTO mob_r = (ref);                                                                              \
-        MOB_CHECK_REF(mob_r, "mob_drop");                                                                    \
+        MOB_CHECK_REF(mob_r, "mob_drop: the argument");                                                                    \
         mob_ref_drop(mob_r.any.id);                                                                          \
     })
 #define mob_move(ref)                                                                                        \
     __extension__({                                                                                          \
         MOB_AUTO mob_r = (ref);                                                                              \
-        MOB_CHECK_REF(mob_r, "mob_move");                                                                    \
+        MOB_CHECK_REF(mob_r, "mob_move: the argument");                                                                    \
         MOB_MOVED(mob_r) mob_m;                                                                              \
         mob_m.any = mob_r.any;                                                                               \
         mob_m;                                                                                               \
@@ -811,6 +828,16 @@ MOB_API int mob_task_close(struct mob_task *task, const struct mob_slot *slots, 
 #define MOB_UNWRAP(...)        __VA_ARGS__
 #define MOB_SAME(x, y) MOB_SAME_TYPE(__typeof__(x), __typeof__(y))
 
+/* What the calls refuse. */
+#define MOB_CHECK_REF(r, what) MOB_ASSERT(MOB_IS_REF(r), "mobula: " what " is no reference")
+#define MOB_CHECK_INTEGER(n, what)                                                                 \
+    MOB_ASSERT((int)MOB_KIND_OF(n) <= MOB_KIND_UINT64, "mobula: " what " is no integer")
+#define MOB_CHECK_GET(r, out, timeout_ms, what)                                                    \
+    MOB_CHECK_REF(r, what ": the first argument");                                                 \
+    MOB_CHECK_INTEGER(timeout_ms, what ": the time-out");                                          \
+    MOB_ASSERT((MOB_IS_PLACE(r, out)), "mobula: " what ": the reference is to a value of another type")
+#define MOB_IS_BOOLS(b) MOB_SAME_TYPE(__typeof__(b), bool *)
+
 #ifndef __cplusplus /* ---- C: types are found by pasting names ---- */
 
 #define MOB_ASSERT(truth, text) _Static_assert(truth, text)
@@ -825,6 +852,7 @@ MOB_API int mob_task_close(struct mob_task *task, const struct mob_slot *slots, 
 #define MOB_MOVED(r)            __typeof__(*(r).moved)
 #define MOB_PASSED(r)           __typeof__(*(r).passed)
 #define MOB_OUT(out)            (out)
+#define MOB_CHECK_TYPE(T) /* an unknown type is an unknown name, mob_ref_to_T and mobula_type_T */
 #define MOB_KIND_TYPE(T)        MOB_KIND_OF(*(T *)0)
 #define MOB_KIND_OF(x)                                                                                       \
     _Generic((x),                                                                                            \
@@ -845,12 +873,10 @@ MOB_API int mob_task_close(struct mob_task *task, const struct mob_slot *slots, 
         char *: MOB_KIND_TEXT,                                                                               \
         const char *: MOB_KIND_TEXT,                                                                         \
         default: 32 + __builtin_classify_type(x))
-#define MOB_CHECK_REF(r, what)                                                                               \
-    MOB_ASSERT(__builtin_classify_type(r) == 13, "mobula: " what ": the first argument is no reference")
-#define MOB_CHECK_REFS(r, what)                                                                              \
-    MOB_ASSERT(__builtin_classify_type(*(r)) == 13, "mobula: " what ": the first argument is no array of references")
-#define MOB_CHECK_OUT(r, out, what)                                                                          \
-    MOB_ASSERT(MOB_SAME(out, (r).type), "mobula: " what ": the reference is to a value of another type")
+#define MOB_IS_REF(r)         (__builtin_classify_type(r) == 13)
+#define MOB_IS_PLACE(r, out)  MOB_SAME(out, (r).type)
+#define MOB_IS_OPTIONS(o)                                                                          \
+    _Generic((o), struct mob_options * : 1, const struct mob_options * : 1, void * : 1, default : 0)
 
 /* The type of a reference and of a moved one. All members but the first only tell types: of the value, whether it is plain
  * (an array of 2), of the moved reference, and for a reference to a reference, of the moved inner one. */
@@ -931,6 +957,9 @@ MOB_REFS_OF(void, void, 1)
 #define MOB_OUT(out)            mob_out(out)
 #define MOB_KIND_TYPE(T)        mob_kind_of<T>()
 #define MOB_KIND_OF(x)          mob_kind_of<__typeof__(x)>()
+#define MOB_CHECK_TYPE(T)                                                                                    \
+    MOB_ASSERT(mob_described<T>,                                                                             \
+               "mobula: the type " MOB_TEXT(T) " is not known: describe it by MOB_STRUCT, MOB_FIELDS or MOB_CODEC");
 
 template <class T> struct mob_tag {};
 template <class T> struct mob_moved {
@@ -999,6 +1028,8 @@ MOB_TYPE_OF(void, void, , 1, )
 
 template <class T, class = void> constexpr bool mob_known = false;
 template <class T> constexpr bool mob_known<T, decltype((void)mobula_type_of(mob_tag<T>()))> = true;
+template <class T> constexpr bool mob_described = mob_known<T>;
+template <class T> constexpr bool mob_described<mob_ref<T>> = mob_described<T>;
 template <class T> struct mob_ref_info;
 template <class T> constexpr const struct mob_type *mobula_type_of(mob_tag<mob_ref<T>>);
 template <class T> constexpr bool mobula_plain_of(mob_tag<mob_ref<T>>)
@@ -1007,7 +1038,6 @@ template <class T> constexpr bool mobula_plain_of(mob_tag<mob_ref<T>>)
 }
 template <class T> constexpr const struct mob_type *mob_info()
 {
-    static_assert(mob_known<T>, "mobula: a type that it does not know: describe it by MOB_STRUCT, MOB_FIELDS or MOB_CODEC");
     if constexpr (mob_known<T>)
         return mobula_type_of(mob_tag<T>());
     else
@@ -1041,14 +1071,9 @@ template <class S, class F> void mob_store(S &stored, F call)
         stored = call();
 }
 
-#define MOB_CHECK_REF(r, what)                                                                               \
-    MOB_ASSERT(mob_is_ref<__typeof__(r)>, "mobula: " what ": the first argument is no reference")
-#define MOB_CHECK_REFS(r, what)                                                                              \
-    MOB_ASSERT(mob_is_ref<mob_bare<decltype(*(r))>>,                                                         \
-               "mobula: " what ": the first argument is no array of references")
-#define MOB_CHECK_OUT(r, out, what)                                                                          \
-    MOB_ASSERT((mob_out_fits<__typeof__(out), mob_value_type<mob_bare<__typeof__(r)>>>),                     \
-               "mobula: " what ": the reference is to a value of another type")
+#define MOB_IS_REF(r)        mob_is_ref<mob_bare<decltype(r)>>
+#define MOB_IS_PLACE(r, out) mob_out_fits<decltype(out), mob_value_type<mob_bare<decltype(r)>>>
+#define MOB_IS_OPTIONS(o)    (std::is_convertible<decltype(o), const struct mob_options *>::value)
 #define MOB_TYPE_NEW(S, kind, is_plain, fields, count, encode, decode)                                       \
     MOB_ASSERT(std::is_standard_layout<S>::value && std::is_trivially_copyable<S>::value,                    \
                "mobula: " #S " has constructors or bases: only plain structs are values");                   \
@@ -1084,6 +1109,7 @@ template <class S, class F> void mob_store(S &stored, F call)
 /* Fields: rows of the descriptor. */
 #define MOB_FIELD_DECLARE(S, i, pair) MOB_PAIR_DECL pair;
 #define MOB_FIELD_CHECK(S, i, pair)                                                                          \
+    MOB_CHECK_TYPE(MOB_PAIR_TYPE pair)                                                                       \
     MOB_ASSERT((MOB_SAME_TYPE(__typeof__(((S *)0)->MOB_PAIR_NAME pair), MOB_PAIR_TYPE pair)),                \
                "mobula: field " MOB_TEXT(MOB_PAIR_NAME pair) " of " #S " has another type");
 #define MOB_FIELD_ROW(S, i, pair)                                                                            \
@@ -1104,6 +1130,7 @@ template <class S, class F> void mob_store(S &stored, F call)
         MOB_REF(MOB_PAIR_TYPE pair) r;                                                                       \
         char (*kind)[MOB_KIND_TYPE(MOB_PAIR_TYPE pair)];                                                     \
     } a##i;
+#define MOB_SIG_CHECK(f, i, pair)     MOB_CHECK_TYPE(MOB_PAIR_TYPE pair)
 #define MOB_SLOT(f, i, pair)          {MOB_INFO(MOB_PAIR_TYPE pair), offsetof(struct mob_sig_##f, a##i.v)},
 #define MOB_RESULT_SLOT(f, i, pair)   {MOB_INFO(MOB_PAIR_TYPE pair), offsetof(struct mob_results_##f, MOB_PAIR_NAME pair)},
 #define MOB_REFS_MEMBER(f, i, pair)   MOB_REF(MOB_PAIR_TYPE pair) MOB_PAIR_NAME pair;
@@ -1118,6 +1145,7 @@ template <class S, class F> void mob_store(S &stored, F call)
         char none;                                                                                           \
         MOB_EACH(MOB_SIG_MEMBER, __VA_ARGS__)                                                             \
     };                                                                                                       \
+    MOB_EACH(MOB_SIG_CHECK, __VA_ARGS__)                                                                     \
     enum { mobula_task_##f = MOB_COUNT(__VA_ARGS__) };
 /* The record, the function that decodes, calls and encodes, and the constructor that links the record. */
 #define MOB_RECORD(linkage, f, stored, guarded, result_slots, ...)                                           \
@@ -1156,12 +1184,14 @@ template <class S, class F> void mob_store(S &stored, F call)
 
 #define MOB_TASK_(R, f, ...)                                                                                 \
     MOB_SIGNATURE(f, __VA_ARGS__)                                                                            \
+    MOB_CHECK_TYPE(R)                                                                                        \
     typedef MOB_REF(R) mob_result_##f;                                                                       \
     static R f(MOB_EACH_LIST(MOB_PARAM, void, __VA_ARGS__));                                                                     \
     MOB_RECORD_ONE(static, R, f, __VA_ARGS__)                                                                \
     static R f(MOB_EACH_LIST(MOB_PARAM, void, __VA_ARGS__))
 #define MOB_TASK_DECLARE_(R, f, ...)                                                                         \
     MOB_SIGNATURE(f, __VA_ARGS__)                                                                            \
+    MOB_CHECK_TYPE(R)                                                                                        \
     typedef MOB_REF(R) mob_result_##f;                                                                       \
     MOB_EXTERN struct mob_function mob_function_##f;                                                         \
     MOB_EXTERN R f(MOB_EACH_LIST(MOB_PARAM, void, __VA_ARGS__))
@@ -1175,6 +1205,7 @@ template <class S, class F> void mob_store(S &stored, F call)
 #define MOB_RESULT_ONE(R) {MOB_INFO(R), 0}
 #define MOB_TASK_RESULTS_(f, pairs, ...)                                                                   \
     MOB_SIGNATURE(f, __VA_ARGS__)                                                                            \
+    MOB_EACH(MOB_SIG_CHECK, f, MOB_UNWRAP pairs)                                                             \
     struct mob_results_##f {                                                                                 \
         MOB_EACH(MOB_FIELD_DECLARE, f, MOB_UNWRAP pairs)                                                   \
     };                                                                                                       \
@@ -1240,6 +1271,7 @@ template <class S, class F> void mob_store(S &stored, F call)
     })
 #define MOB_PUT(T, x)                                                                                        \
     __extension__({                                                                                          \
+        MOB_CHECK_TYPE(T)                                                                                    \
         struct mob_sig_mob_put {                                                                               \
             MOB_SIG_MEMBER(value, 1, (T, value))                                                             \
         };                                                                                                   \
