@@ -1,0 +1,13 @@
+/* Bytes for text. */
+#include "tasks.h"
+
+int main(void)
+{
+    mob_bytes b = mob_bytes_of("a", 2);
+#ifdef RIGHT
+    mob_drop(mob_remote(shout, (const char *)b.data));
+#else
+    mob_drop(mob_remote(shout, b)); /* wrong */
+#endif
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* An argument for a task that takes none. */
+#include "tasks.h"
+
+int main(void)
+{
+#ifdef RIGHT
+    mob_drop(mob_remote(zero));
+#else
+    mob_drop(mob_remote(zero, 1)); /* wrong */
+#endif
+    return 0;
+}

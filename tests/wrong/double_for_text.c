@@ -1,0 +1,12 @@
+/* A double for text. */
+#include "tasks.h"
+
+int main(void)
+{
+#ifdef RIGHT
+    mob_drop(mob_remote(shout, "5"));
+#else
+    mob_drop(mob_remote(shout, 0.5)); /* wrong */
+#endif
+    return 0;
+}

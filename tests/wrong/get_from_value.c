@@ -1,0 +1,16 @@
+/* Getting from what is no reference. */
+#include "tasks.h"
+
+int main(void)
+{
+    double x = 0;
+    MOB_REF(double) r = mob_remote(zero);
+    int rc;
+#ifdef RIGHT
+    rc = mob_get(r, &x, 0);
+#else
+    (void)r;
+    rc = mob_get(x, &x, 0); /* wrong */
+#endif
+    return rc;
+}

@@ -1,0 +1,18 @@
+/* Getting into what is const. */
+#include "tasks.h"
+
+int main(void)
+{
+    double x = 0;
+    const double c = 0;
+    MOB_REF(double) r = mob_remote(zero);
+    int rc;
+#ifdef RIGHT
+    rc = mob_get(r, &x, 0);
+    (void)c;
+#else
+    (void)x;
+    rc = mob_get(r, &c, 0); /* wrong */
+#endif
+    return rc;
+}

@@ -1,0 +1,13 @@
+/* A pointer to int for text. */
+#include "tasks.h"
+
+int main(void)
+{
+    int i[2] = {1, 0};
+#ifdef RIGHT
+    mob_drop(mob_remote(shout, (char *)i));
+#else
+    mob_drop(mob_remote(shout, i)); /* wrong */
+#endif
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* A number for a struct. */
+#include "tasks.h"
+
+int main(void)
+{
+    point p = {1, 2};
+#ifdef RIGHT
+    mob_drop(mob_remote(mirror, p));
+#else
+    mob_drop(mob_remote(mirror, p.x)); /* wrong */
+#endif
+    return 0;
+}

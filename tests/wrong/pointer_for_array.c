@@ -1,0 +1,13 @@
+/* A pointer to doubles for an array of doubles, which knows its length. */
+#include "tasks.h"
+
+int main(void)
+{
+    double data[1] = {1};
+#ifdef RIGHT
+    mob_drop(mob_remote(sort, mob_doubles_of(data, 1)));
+#else
+    mob_drop(mob_remote(sort, data)); /* wrong */
+#endif
+    return 0;
+}

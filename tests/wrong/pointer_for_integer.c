@@ -1,0 +1,12 @@
+/* Text for an integer. */
+#include "tasks.h"
+
+int main(void)
+{
+#ifdef RIGHT
+    mob_drop(mob_remote(twice, 1));
+#else
+    mob_drop(mob_remote(twice, "1")); /* wrong */
+#endif
+    return 0;
+}

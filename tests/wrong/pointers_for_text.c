@@ -1,0 +1,13 @@
+/* A pointer to text for text. */
+#include "tasks.h"
+
+int main(void)
+{
+    const char *list[2] = {"a", "b"};
+#ifdef RIGHT
+    mob_drop(mob_remote(shout, list[0]));
+#else
+    mob_drop(mob_remote(shout, list)); /* wrong */
+#endif
+    return 0;
+}

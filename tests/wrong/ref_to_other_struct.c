@@ -1,0 +1,16 @@
+/* A reference to another struct. */
+#include "tasks.h"
+
+int main(void)
+{
+    MOB_REF(point) p = mob_put(point, ((point){1, 2}));
+    MOB_REF(label) l = mob_remote(move_label, ((label){"a", {1, 2}}));
+#ifdef RIGHT
+    mob_drop(mob_remote(mirror, p));
+    (void)l;
+#else
+    (void)p;
+    mob_drop(mob_remote(mirror, l)); /* wrong */
+#endif
+    return 0;
+}

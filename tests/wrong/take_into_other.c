@@ -1,0 +1,18 @@
+/* Taking a double into an integer. */
+#include "tasks.h"
+
+int main(void)
+{
+    double x = 0;
+    int64_t i = 0;
+    MOB_REF(double) r = mob_remote(zero);
+    int rc;
+#ifdef RIGHT
+    rc = mob_take(r, &x, 0);
+    (void)i;
+#else
+    (void)x;
+    rc = mob_take(r, &i, 0); /* wrong */
+#endif
+    return rc;
+}

@@ -1,0 +1,12 @@
+/* Text for bytes. */
+#include "tasks.h"
+
+int main(void)
+{
+#ifdef RIGHT
+    mob_drop(mob_remote(pass, mob_bytes_of("a", 1)));
+#else
+    mob_drop(mob_remote(pass, "a")); /* wrong */
+#endif
+    return 0;
+}

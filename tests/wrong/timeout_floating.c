@@ -1,0 +1,15 @@
+/* A time-out in seconds with a fraction. */
+#include "tasks.h"
+
+int main(void)
+{
+    double x;
+    MOB_REF(double) r = mob_remote(zero);
+    int rc;
+#ifdef RIGHT
+    rc = mob_get(r, &x, 500);
+#else
+    rc = mob_get(r, &x, 0.5); /* wrong */
+#endif
+    return rc;
+}

@@ -1,0 +1,13 @@
+/* A pointer to unsigned char for text. */
+#include "tasks.h"
+
+int main(void)
+{
+    unsigned char raw[2] = "a";
+#ifdef RIGHT
+    mob_drop(mob_remote(shout, (char *)raw));
+#else
+    mob_drop(mob_remote(shout, raw)); /* wrong */
+#endif
+    return 0;
+}

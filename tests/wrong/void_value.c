@@ -1,0 +1,14 @@
+/* A call of a function that returns nothing as an argument. */
+/* refused by: the language */
+#include "tasks.h"
+
+int main(void)
+{
+    double x = 1;
+#ifdef RIGHT
+    mob_drop(mob_remote(mean, x, x));
+#else
+    mob_drop(mob_remote(mean, x, mob_shutdown())); /* wrong */
+#endif
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* A pointer to volatile char for text. */
+#include "tasks.h"
+
+int main(void)
+{
+    volatile char text[2] = "a";
+#ifdef RIGHT
+    mob_drop(mob_remote(shout, (char *)text));
+#else
+    mob_drop(mob_remote(shout, text)); /* wrong */
+#endif
+    return 0;
+}
