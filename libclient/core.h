@@ -173,7 +173,10 @@ struct run {
     uint32_t result_count;
     struct msg_list args; /* struct msg_arg; lives in this record */
 };
-/* The next task to run, now under way; NULL when there is none or one is under way. */
+/* Whether client_run_next has one: none is under way, one waits, and the answers to its submitter have gone into the ring,
+ * so that a crash in it takes nothing back that has ended before. */
+bool client_run_ready(const struct client *c);
+/* The next task to run, now under way; NULL when there is none that may start. */
 struct run *client_run_next(struct client *c, uint64_t now_ns);
 /* It has ended: `results` are result_count encoded msg_result, or `errors` says why. Frees the run; drops the handles that
  * it had obtained and not dropped. On MOB_ENOMEM the run is as it was: try again. */

@@ -47,10 +47,20 @@ static void obtained_drop(struct client *c)
     c->obtained_count = 0;
 }
 
+bool client_run_ready(const struct client *c)
+{
+    if (c->runs_first == NULL || c->current != NULL)
+        return false;
+    const struct client_peer *from = c->peers;
+    while (from != NULL && from->peer.process.v != c->runs_first->from.v)
+        from = from->next;
+    return from == NULL || peer_backlog(&from->peer) == 0;
+}
+
 struct run *client_run_next(struct client *c, uint64_t now_ns)
 {
     struct run *r = c->runs_first;
-    if (r == NULL || c->current != NULL)
+    if (!client_run_ready(c))
         return NULL;
     c->current = r; /* handles are noted as this run's */
     if (args_borrow(c, r) != MOB_OK) {

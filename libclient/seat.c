@@ -85,7 +85,7 @@ void seat_wake_woken(struct shell *s)
         else if (w->shell != NULL)
             word_wake(&((struct sleeper *)w->shell)->word);
     }
-    if (s->run_sleeper != NULL && client_runs_queued(s->core) > 0)
+    if (s->run_sleeper != NULL && client_run_ready(s->core))
         word_wake(&s->run_sleeper->word);
     if (s->seat_asleep && client_deadline(s->core) < s->seat_deadline_ns)
         seat_disturb(s);

@@ -122,7 +122,7 @@ void shell_poll(struct shell *s)
 static bool run_queued(struct shell *s, void *what)
 {
     (void)what;
-    return client_runs_queued(s->core) > 0;
+    return client_run_ready(s->core);
 }
 
 struct run *shell_next_run(struct shell *s)

@@ -167,9 +167,9 @@ bool turn_pending(struct shell *s)
 
 void turn_mark_run(struct shell *s, const struct run *r)
 {
-    struct shell_peer *p = peer_of(s, r->from);
-    if (p != NULL)
-        ring_mark_set(&p->link.ring, r->task);
+    /* One mark stands at most: a task that has ended for another submitter is not the one that a crash ends. */
+    for (struct shell_peer *p = s->peers; p != NULL; p = p->next)
+        ring_mark_set(&p->link.ring, p->link.process.v == r->from.v ? r->task : 0);
 }
 
 /* ---- out ---- */

@@ -93,7 +93,7 @@ void node_core_worker_forked(struct node_core *core, struct mob_process process,
 /* The worker has ended; everything that it wrote to its ring was given to node_core_on_client before. */
 struct worker_exit {
     uint32_t signal, status;
-    uint64_t running;      /* the mark of its ring with its submitter: the task that it was running, or 0 */
+    struct mob_object running; /* the task that it started last: its submitter and the mark of their ring; or zeros */
     struct view function;  /* where it crashed, or empty */
     struct view tail;      /* of its stderr */
     int code;              /* MOB_EWORKERDIED, or MOB_EWORKERSTART when it never got ready */

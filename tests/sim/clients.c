@@ -140,19 +140,33 @@ static void on_tick(struct sim *s, const struct event *e)
     client_settle(s, p);
 }
 
+/* The node's messages go first and hold back the others, so that what was sealed is known to it before anybody is told. */
+static void peers_flush(struct sim *s, struct process *p)
+{
+    struct peer *peer, *node = client_node(p->client);
+    while (outbox_take(client_outbox(p->client)) != NULL)
+        continue;
+    ring_flush(s, node);
+    for (struct ring_pair *pair = s->rings; pair != NULL && peer_backlog(node) == 0; pair = pair->next)
+        for (int side = 0; side < 2; side++) {
+            struct ring_half *half = &pair->half[side];
+            if (half->owner == p && half->open && half->other.v != 0 && (peer = client_peer(p->client, half->other)) != NULL &&
+                peer->shell == half)
+                ring_flush(s, peer);
+        }
+}
+
 void client_settle(struct sim *s, struct process *p)
 {
     struct client_effect e;
     struct waiter *w;
-    struct peer *peer;
     if (!p->alive || p->client == NULL || process_step(s, p))
         return;
     while (client_next_effect(p->client, &e))
         effect_do(s, p, &e);
     while ((w = client_next_woken(p->client)) != NULL)
         thread_woken(s, w->shell);
-    while ((peer = outbox_take(client_outbox(p->client))) != NULL)
-        ring_flush(s, peer);
+    peers_flush(s, p);
     if (p->leaves) {
         leave_if_empty(s, p);
         return;

@@ -323,7 +323,7 @@ static void on_ended(struct sim *s, const struct event *e)
             node_core_driver_gone(d->core, p->id, ms(s));
     } else {
         struct worker_exit exit = {.signal = p->exit_signal,
-                                   .running = p->mark,
+                                   .running = {p->mark_owner, p->mark},
                                    .function = view_of(p->exit_signal == 11 ? "boom" : ""),
                                    .tail = view_of(p->exit_signal == 11 ? "about to crash\n" : ""),
                                    .code = p->was_ready ? MOB_EWORKERDIED : MOB_EWORKERSTART};

@@ -141,7 +141,7 @@ static void on_work(struct sim *s, const struct event *e)
 void worker_work(struct sim *s, struct process *p)
 {
     struct thread *t = p->threads[0];
-    if (t->run != NULL || t->work_coming || client_runs_queued(p->client) == 0)
+    if (t->run != NULL || t->work_coming || !client_run_ready(p->client))
         return;
     t->work_coming = true;
     sim_after(s, random_skewed(&s->random, 0, 5 * US), (struct event){.run = on_work, .process = p, .object = t});
@@ -162,7 +162,6 @@ static void task_close(struct sim *s, struct thread *t, const struct msg_list *r
     client_settle(s, p); /* a fault may come before the answer has gone: the mark still stands */
     if (!p->alive)
         return;
-    p->mark = p->mark_owner = 0;
     worker_work(s, p);
 }
 

@@ -97,7 +97,7 @@ MOB_TEST(node_ids_are_asked_for)
 {
     struct node_config config = fixture_config();
     struct fixture *f = fixture_create(&config);
-    node_core_welcomed(f->core, &(struct msg_node_welcome){.epoch = 1, .node = 5, .process_first = 1, .process_count = 4}, 0);
+    node_core_welcomed(f->core, &(struct msg_node_welcome){.epoch = 1, .node = 6, .process_first = 1, .process_count = 4}, 0);
     const struct msg_client_hello hello = {.version = PROTOCOL_VERSION, .program = view_of("p")};
     struct mob_err err;
     for (uint64_t i = 1; i <= 4; i++)
@@ -569,7 +569,7 @@ MOB_TEST(node_worker_dies)
     struct fixture *f = cluster(2, 4);
     SAY(f, D, lease_want, .count = 1);
     forget_lines(f);
-    const struct worker_exit crash = {.signal = 11, .running = 42, .function = view_of("sum"), .tail = view_of("boo"),
+    const struct worker_exit crash = {.signal = 11, .running = {1, 42}, .function = view_of("sum"), .tail = view_of("boo"),
                                       .code = MOB_EWORKERDIED};
     fixture_exit(f, A, &crash);
     expect(f, D, "lease_lost lease=1 worker=2 code=-41 signal=11 status=0 running=42 function=\"sum\" tail=\"boo\"");
