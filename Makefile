@@ -57,7 +57,7 @@ SHELL_SOURCES := %/main.c %_shell.c %/shell.c \
     protocol/log.c \
     head/journal.c head/status.c head/http.c \
     node/arena.c node/local.c node/loop.c node/lines.c \
-    node/launch.c node/channel.c node/uplink.c \
+    node/launch.c node/channel.c node/uplink.c node/members.c node/sites.c \
     libclient/connection.c libclient/crash.c libclient/output.c \
     libclient/turn.c libclient/seat.c libclient/process.c libclient/api.c libclient/worker.c libclient/zygote.c \
     libclient/driver.c libclient/hello.c libclient/private.c libclient/join.c
