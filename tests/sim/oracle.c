@@ -130,6 +130,13 @@ static bool owner_died(struct sim *s, const struct truth *t)
     return owner != NULL && !owner->alive && !owner->leaves;
 }
 
+/* Workers failed to start, or the head may have been out of reach for so long that the process ids ran out. */
+static bool starts_may_fail(const struct sim *s)
+{
+    const struct weather *w = &s->weather;
+    return s->start_failures > 0 || w->lose != 0 || w->partition_every_ns != 0 || w->freeze_every_ns != 0 || w->kill_node_every_ns != 0;
+}
+
 static bool may_fail(struct sim *s, const struct truth *t);
 
 static bool argument_may_fail(struct sim *s, const struct spec *spec)
@@ -151,7 +158,7 @@ static bool excused(struct sim *s, const struct truth *t, const struct outcome *
     case MOB_EWORKERDIED: return spec->deaths >= spec->attempts_max;
     case MOB_ETASKFAILED: return o->user_code == USER_CODE_EXCUSED && spec->excused;
     case MOB_EDEPENDENCY: return argument_may_fail(s, spec);
-    case MOB_EWORKERSTART: return s->start_failures > 0;
+    case MOB_EWORKERSTART: return starts_may_fail(s);
     case MOB_EWORKERSMAX: return s->workers_most >= s->weather.workers_max;
     default: return false;
     }
@@ -164,7 +171,7 @@ static bool may_fail(struct sim *s, const struct truth *t)
     if (t->spec == 0)
         return false;
     const struct spec *spec = s->oracle->specs[t->spec - 1];
-    return spec->deaths >= spec->attempts_max || spec->excused || s->start_failures > 0 ||
+    return spec->deaths >= spec->attempts_max || spec->excused || starts_may_fail(s) ||
            s->workers_most >= s->weather.workers_max || argument_may_fail(s, spec);
 }
 
