@@ -1,14 +1,16 @@
 /* clients.c: the life of a client on this node, its ring pairs, and what follows from its end.
- * A record ends at one place for each of two reasons: node_client_ended, when a worker has died and others must hear of
- * it, and node_client_forget, when its whole job goes. */
+ * A record ends at one place for each of two reasons: node_client_ended, when a worker has died and
+ * others must hear of it, and node_client_forget, when its whole job goes. */
 #include <assert.h>
 
 #include "node/state.h"
 
 static const uint8_t allowed_moves[] = {
-    [CLIENT_STARTING] = 1 << CLIENT_DRIVING | 1 << CLIENT_IDLE | 1 << CLIENT_KILLED | 1 << CLIENT_ENDED,
+    [CLIENT_STARTING] =
+        1 << CLIENT_DRIVING | 1 << CLIENT_IDLE | 1 << CLIENT_KILLED | 1 << CLIENT_ENDED,
     [CLIENT_DRIVING] = 1 << CLIENT_ENDED,
-    [CLIENT_IDLE] = 1 << CLIENT_LEASED | 1 << CLIENT_STOPPING | 1 << CLIENT_KILLED | 1 << CLIENT_ENDED,
+    [CLIENT_IDLE] =
+        1 << CLIENT_LEASED | 1 << CLIENT_STOPPING | 1 << CLIENT_KILLED | 1 << CLIENT_ENDED,
     [CLIENT_LEASED] = 1 << CLIENT_IDLE | 1 << CLIENT_KILLED | 1 << CLIENT_ENDED,
     [CLIENT_STOPPING] = 1 << CLIENT_IDLE | 1 << CLIENT_KILLED | 1 << CLIENT_ENDED,
     [CLIENT_KILLED] = 1 << CLIENT_ENDED,
@@ -22,7 +24,8 @@ struct client *node_client_find(const struct node_core *core, struct mob_process
     return c;
 }
 
-struct client *node_client_add(struct node_core *core, struct job *job, struct mob_process process, bool driver)
+struct client *node_client_add(struct node_core *core, struct job *job, struct mob_process process,
+                               bool driver)
 {
     struct client *c = memory_zalloc(sizeof *c);
     if (c == NULL)
@@ -110,7 +113,8 @@ static void pair_free(struct pair *p)
 
 static void pair_close(struct node_core *core, struct pair *p)
 {
-    struct node_effect *e = node_effect_add(core, NODE_DISCONNECT, p->ends[0]->job, p->ends[0]->peer.process);
+    struct node_effect *e =
+        node_effect_add(core, NODE_DISCONNECT, p->ends[0]->job, p->ends[0]->peer.process);
     e->other = p->ends[1]->peer.process;
     pair_free(p);
 }
@@ -126,11 +130,12 @@ static struct pair *oldest_unused(const struct client *c)
     return oldest;
 }
 
-/* Room for one more pair: take back those that were used least recently and that no lease uses. There may be none: then
- * every pair has a lease, and leases have their own bound, workers_max. */
+/* Room for one more pair: take back those that were used least recently and that no lease uses.
+ * There may be none: then every pair has a lease, and leases have their own bound, workers_max. */
 static void pairs_make_room(struct node_core *core, struct client *c)
 {
-    for (struct pair *p; c->pair_count >= PAIRS_AIM && (p = oldest_unused(c)) != NULL; pair_close(core, p)) {
+    for (struct pair *p; c->pair_count >= PAIRS_AIM && (p = oldest_unused(c)) != NULL;
+         pair_close(core, p)) {
         SEND(p->ends[0], peer_close, .process = p->ends[1]->peer.process.v);
         SEND(p->ends[1], peer_close, .process = p->ends[0]->peer.process.v);
     }
@@ -192,8 +197,10 @@ static void lose_lease(struct node_core *core, struct client *c, const struct wo
     if (l == NULL)
         return;
     SEND(l->submitter, lease_lost, .lease = l->id.v, .worker = c->peer.process.v,
-         .code = exit->code != MOB_OK ? exit->code : MOB_EWORKERDIED, .signal = exit->signal, .status = exit->status,
-         .running = exit->running.owner == l->submitter->peer.process.v ? exit->running.seq : 0, .function = exit->function, .tail = exit->tail);
+         .code = exit->code != MOB_OK ? exit->code : MOB_EWORKERDIED, .signal = exit->signal,
+         .status = exit->status,
+         .running = exit->running.owner == l->submitter->peer.process.v ? exit->running.seq : 0,
+         .function = exit->function, .tail = exit->tail);
     if (c->blocked && MUTANT(n_death_keeps_cpu)) {
         c->job->running++;
         core->running++;

@@ -1,11 +1,13 @@
-/* core.c: events in. Each handler checks what its sender may do, changes state, and leaves the rest to
- * node_leases_settle, which end_event runs.
+/* core.c: events in. Each handler checks what its sender may do, changes state, and leaves the rest
+ * to node_leases_settle, which end_event runs.
  *
- * A handler answers false for what its sender may not do: that is counted, has no effect, and the next message is read.
- * A message that is not for this channel or malformed ends the client, since nothing after it can be trusted.
+ * A handler answers false for what its sender may not do: that is counted, has no effect, and the
+ * next message is read. A message that is not for this channel or malformed ends the client, since
+ * nothing after it can be trusted.
  *
- * Forwards are never dropped: a sender is not slowed down, and a receiver that leaves FORWARD_BACKLOG_MAX unread is ended.
- * Output for a driver that does not read is dropped above OUTPUT_BACKLOG_MAX, and the driver is told how much. */
+ * Forwards are never dropped: a sender is not slowed down, and a receiver that leaves
+ * FORWARD_BACKLOG_MAX unread is ended. Output for a driver that does not read is dropped above
+ * OUTPUT_BACKLOG_MAX, and the driver is told how much. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,12 +33,17 @@ int node_core_create(struct node_core **out, const struct node_config *config, s
 {
     uint64_t page = config->page_bytes;
     if (config->cpus < CPU || config->cpus / CPU > 1 << 20)
-        return mob_err_set(err, MOB_EINVAL, "cpus=%" PRIu64 ": a node has from %d (one cpu) to 2^20 cpus", config->cpus, CPU);
+        return mob_err_set(err, MOB_EINVAL,
+                           "cpus=%" PRIu64 ": a node has from %d (one cpu) to 2^20 cpus",
+                           config->cpus, CPU);
     if (page < 64 || (page & (page - 1)) != 0 || config->store_bytes % page != 0)
-        return mob_err_set(err, MOB_EINVAL, "page_bytes=%" PRIu64 " store_bytes=%" PRIu64
-                           ": the page is a power of two from 64, the store a multiple of it", page, config->store_bytes);
+        return mob_err_set(err, MOB_EINVAL,
+                           "page_bytes=%" PRIu64 " store_bytes=%" PRIu64
+                           ": the page is a power of two from 64, the store a multiple of it",
+                           page, config->store_bytes);
     if (config->workers_max == 0 || config->clients_max < 2 || config->load_ms == 0)
-        return mob_err_set(err, MOB_EINVAL, "workers_max, load_ms must be at least 1 and clients_max at least 2");
+        return mob_err_set(err, MOB_EINVAL,
+                           "workers_max, load_ms must be at least 1 and clients_max at least 2");
     struct node_core *core = memory_zalloc(sizeof *core);
     if (core == NULL)
         return mob_err_set(err, MOB_ENOMEM, "no memory for the node's core");
@@ -89,8 +96,8 @@ uint64_t node_core_deadline(const struct node_core *core)
 
 /* ---- effects ---- */
 
-struct node_effect *node_effect_add(struct node_core *core, enum node_effect_kind kind, struct job *job,
-                                    struct mob_process process)
+struct node_effect *node_effect_add(struct node_core *core, enum node_effect_kind kind,
+                                    struct job *job, struct mob_process process)
 {
     if (core->effects_end == core->effects_room) {
         uint32_t room = core->effects_room == 0 ? 16 : 2 * core->effects_room;
@@ -119,11 +126,17 @@ bool node_core_next_effect(struct node_core *core, struct node_effect *out)
 
 static void on_process_block(struct node_core *core, const struct msg_process_block *m)
 {
-    if (m->request != core->ids_request || m->first == 0 || m->count == 0 || m->count > UINT64_MAX - m->first) {
-        core->refused++;
+    if (m->request == 0 || m->request != core->ids_request) {
+        core->refused += m->request > core->last_request; /* else it was answered before */
         return;
     }
     core->ids_request = 0;
+    if (m->count == 0) /* the head has none to give now: the next tick asks again */
+        return;
+    if (m->first == 0 || m->count > UINT64_MAX - m->first) {
+        core->refused++;
+        return;
+    }
     core->ids[core->ids[0].count == 0 ? 0 : 1] = (struct id_range){m->first, m->count};
     core->ids_block = m->count;
     for (struct job *job = core->jobs; job != NULL; job = job->next)
@@ -134,10 +147,11 @@ static void on_process_block(struct node_core *core, const struct msg_process_bl
 static void on_job_started(struct node_core *core, const struct msg_job_started *m)
 {
     struct job *job = node_job_asked(core, m->request);
-    if (job == NULL || node_job_find(core, m->job) != NULL)
-        core->refused++;
-    else
+    if (job != NULL && node_job_find(core, m->job) == NULL)
         node_job_started(core, job, m);
+    else
+        core->refused +=
+            job != NULL || m->request > core->last_request; /* else it was answered before */
 }
 
 /* The job may have ended while this was under way. */
@@ -150,7 +164,8 @@ static void on_job_share(struct node_core *core, const struct msg_job_share *m)
     core->unsettled = true;
 }
 
-/* What was asked of the head and not answered is asked again: request numbers make that harmless. */
+/* What was asked of the head and not answered is asked again: request numbers make that harmless.
+ */
 void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m, uint64_t now_ms)
 {
     begin_event(core, now_ms);
@@ -163,7 +178,6 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
         core->ids_block = core->ids[0].count;
     }
     core->node = (struct mob_node){m->node};
-    core->ids_request = 0;
     for (struct job *job = core->jobs; job != NULL; job = job->next) {
         if (job->state == JOB_ASKED)
             node_job_ask(core, job);
@@ -171,6 +185,8 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
     }
     if (core->ids_block == 0)
         core->ids_block = 1;
+    if (core->ids_request != 0)
+        SEND_HEAD(core, process_block_want, .request = core->ids_request);
     node_ids_ask(core);
     node_report_load(core, true);
     node_arm(core, core->load_ms);
@@ -255,23 +271,29 @@ static bool list_has_nul(const struct msg_list *list)
     return false;
 }
 
-struct mob_process node_core_driver_hello(struct node_core *core, const struct msg_client_hello *m, uint64_t uid,
-                                          uint64_t now_ms, struct mob_err *err)
+struct mob_process node_core_driver_hello(struct node_core *core, const struct msg_client_hello *m,
+                                          uint64_t uid, uint64_t now_ms, struct mob_err *err)
 {
     const struct mob_process none = {0};
     begin_event(core, now_ms);
     if (m->version != PROTOCOL_VERSION) {
-        mob_err_set(err, MOB_EVERSION, "the driver speaks version %" PRIu32 " and the node version %d: use the same on both",
+        mob_err_set(err, MOB_EVERSION,
+                    "the driver speaks version %" PRIu32
+                    " and the node version %d: use the same on both",
                     m->version, PROTOCOL_VERSION);
         return none;
     }
-    if (m->program.size == 0 || has_nul(m->program) || has_nul(m->directory) || list_has_nul(&m->arguments) ||
-        list_has_nul(&m->environment)) {
+    if (m->program.size == 0 || has_nul(m->program) || has_nul(m->directory) ||
+        list_has_nul(&m->arguments) || list_has_nul(&m->environment)) {
         mob_err_set(err, MOB_EINVAL, "the driver's hello names no program, or has a NUL in a text");
         return none;
     }
-    if (HASH_COUNT(core->clients) + core->queued >= core->config.clients_max) {
-        mob_err_set(err, MOB_ELIMIT, "the node has its %" PRIu32 " clients: raise clients_max or wait until some have ended",
+    /* Each job needs room for its driver and one worker, or it would wait for ever. */
+    if (HASH_COUNT(core->clients) + core->queued >= core->config.clients_max ||
+        2 * (core->jobs_count + 1) > core->config.clients_max) {
+        mob_err_set(err, MOB_ELIMIT,
+                    "the node has as many clients as clients_max=%" PRIu32
+                    " allows: raise clients_max or wait until some have ended",
                     core->config.clients_max);
         return none;
     }
@@ -324,7 +346,8 @@ void node_core_zygote_ready(struct node_core *core, struct mob_job id, uint64_t 
     end_event(core);
 }
 
-void node_core_zygote_gone(struct node_core *core, struct mob_job id, const char *text, uint64_t now_ms)
+void node_core_zygote_gone(struct node_core *core, struct mob_job id, const char *text,
+                           uint64_t now_ms)
 {
     begin_event(core, now_ms);
     struct job *job = node_job_find(core, id.v);
@@ -340,7 +363,8 @@ void node_core_zygote_gone(struct node_core *core, struct mob_job id, const char
     end_event(core);
 }
 
-void node_core_worker_forked(struct node_core *core, struct mob_process process, uint64_t pid, uint64_t now_ms)
+void node_core_worker_forked(struct node_core *core, struct mob_process process, uint64_t pid,
+                             uint64_t now_ms)
 {
     begin_event(core, now_ms);
     struct client *c = node_client_find(core, process);
@@ -362,18 +386,20 @@ static struct view end_of(struct view v, size_t size)
     return v.size <= size ? v : (struct view){(const char *)v.data + (v.size - size), size};
 }
 
-static void start_failed(struct node_core *core, struct job *job, struct mob_process process, const struct worker_exit *exit)
+static void start_failed(struct node_core *core, struct job *job, struct mob_process process,
+                         const struct worker_exit *exit)
 {
     char why[FAILURE_TEXT_MAX];
     struct view tail = end_of(exit->tail, FAILURE_TEXT_MAX - 120);
-    snprintf(why, sizeof why, "worker %" PRIu64 " ended before it was ready (%s %" PRIu32 ")%s%.*s", process.v,
-             exit->signal != 0 ? "signal" : "status", exit->signal != 0 ? exit->signal : exit->status,
-             tail.size != 0 ? ": " : "", (int)tail.size, tail.size != 0 ? (const char *)tail.data : "");
+    snprintf(why, sizeof why, "worker %" PRIu64 " ended before it was ready (%s %" PRIu32 ")%s%.*s",
+             process.v, exit->signal != 0 ? "signal" : "status",
+             exit->signal != 0 ? exit->signal : exit->status, tail.size != 0 ? ": " : "",
+             (int)tail.size, tail.size != 0 ? (const char *)tail.data : "");
     node_job_start_failed(core, job, why);
 }
 
-void node_core_worker_exited(struct node_core *core, struct mob_process process, const struct worker_exit *exit,
-                             uint64_t now_ms)
+void node_core_worker_exited(struct node_core *core, struct mob_process process,
+                             const struct worker_exit *exit, uint64_t now_ms)
 {
     begin_event(core, now_ms);
     struct client *c = node_client_find(core, process);
@@ -392,7 +418,8 @@ void node_core_worker_exited(struct node_core *core, struct mob_process process,
 
 /* ---- messages of clients ---- */
 
-static bool on_worker_ready(struct node_core *core, struct client *c, const struct msg_worker_ready *m)
+static bool on_worker_ready(struct node_core *core, struct client *c,
+                            const struct msg_worker_ready *m)
 {
     (void)m;
     if (c->driver || (c->state != CLIENT_STARTING && c->state != CLIENT_STOPPING))
@@ -403,7 +430,8 @@ static bool on_worker_ready(struct node_core *core, struct client *c, const stru
     return true;
 }
 
-/* One more than it can ever have, so that a client which holds all workers and wants another still waits. */
+/* One more than it can ever have, so that a client which holds all workers and wants another still
+ * waits. */
 static bool on_lease_want(struct node_core *core, struct client *c, const struct msg_lease_want *m)
 {
     uint32_t max = core->config.workers_max + 1;
@@ -414,7 +442,8 @@ static bool on_lease_want(struct node_core *core, struct client *c, const struct
 }
 
 /* A lease that is gone was lost with its worker while this was under way. */
-static bool on_lease_return(struct node_core *core, struct client *c, const struct msg_lease_return *m)
+static bool on_lease_return(struct node_core *core, struct client *c,
+                            const struct msg_lease_return *m)
 {
     struct lease *l = node_lease_find(core, m->lease);
     if (l == NULL)
@@ -449,12 +478,15 @@ static bool on_unblocked(struct node_core *core, struct client *c, const struct 
     return true;
 }
 
-static bool on_extent_want(struct node_core *core, struct client *c, const struct msg_extent_want *m)
+static bool on_extent_want(struct node_core *core, struct client *c,
+                           const struct msg_extent_want *m)
 {
     struct node_extents *x = c->job->extents;
-    const struct extent *e = node_extents_take(x, m->size, core->config.extent_bytes, c->peer.process.v);
+    const struct extent *e =
+        node_extents_take(x, m->size, core->config.extent_bytes, c->peer.process.v);
     if (e != NULL) {
-        SEND(c, extent_grant, .request = m->request, .code = MOB_OK, .offset = e->offset, .size = e->size);
+        SEND(c, extent_grant, .request = m->request, .code = MOB_OK, .offset = e->offset,
+             .size = e->size);
         return true;
     }
     char text[200];
@@ -473,7 +505,8 @@ static bool is_of_job(const struct node_core *core, uint64_t process, const stru
 }
 
 /* The owner is the sender, or the submitter whose task made it. */
-static bool on_object_sealed(struct node_core *core, struct client *c, const struct msg_object_sealed *m)
+static bool on_object_sealed(struct node_core *core, struct client *c,
+                             const struct msg_object_sealed *m)
 {
     if (!is_of_job(core, m->object.owner, c->job) || m->object.seq == 0 || m->offset % 64 != 0)
         return false;
@@ -521,7 +554,8 @@ static bool on_output(struct node_core *core, struct client *c, const struct msg
     }
     if (job->output_dropped != 0) {
         char text[120];
-        snprintf(text, sizeof text, "%" PRIu64 " bytes of output were dropped: the driver did not read them in time\n",
+        snprintf(text, sizeof text,
+                 "%" PRIu64 " bytes of output were dropped: the driver did not read them in time\n",
                  job->output_dropped);
         SEND(job->driver, task_output, .stream = 2, .lines = view_of(text));
         job->output_dropped = 0;
@@ -558,7 +592,8 @@ static bool has_voice(const struct client *c)
         return MOB_OK;                                                                             \
     }
 
-static int on_message(struct node_core *core, struct client *c, struct cursor *cursor, const struct message_head *head)
+static int on_message(struct node_core *core, struct client *c, struct cursor *cursor,
+                      const struct message_head *head)
 {
     bool starts = c->state == CLIENT_STARTING && head->number == MSG_worker_ready;
     if (!has_voice(c) && !starts) {
@@ -582,7 +617,8 @@ static int on_message(struct node_core *core, struct client *c, struct cursor *c
     }
 }
 
-int node_core_on_client(struct node_core *core, struct peer *client, struct view frame, uint64_t now_ms)
+int node_core_on_client(struct node_core *core, struct peer *client, struct view frame,
+                        uint64_t now_ms)
 {
     begin_event(core, now_ms);
     struct client *c = (struct client *)((char *)client - offsetof(struct client, peer));
@@ -620,12 +656,13 @@ const struct msg_client_hello *node_core_package(const struct node_core *core, s
     return job != NULL ? &job->hello : NULL;
 }
 
-int node_core_fill_welcome(const struct node_core *core, struct mob_process process, struct msg_client_welcome *m,
-                           struct mob_err *err)
+int node_core_fill_welcome(const struct node_core *core, struct mob_process process,
+                           struct msg_client_welcome *m, struct mob_err *err)
 {
     const struct client *c = node_client_find(core, process);
     if (c == NULL || c->job->state != JOB_RUNNING)
-        return mob_err_set(err, MOB_ENOTFOUND, "process %" PRIu64 " is no client of a running job", process.v);
+        return mob_err_set(err, MOB_ENOTFOUND, "process %" PRIu64 " is no client of a running job",
+                           process.v);
     *m = (struct msg_client_welcome){.process = process.v,
                                      .job = c->job->id.v,
                                      .node = core->node.v,

@@ -1,7 +1,8 @@
-/* extents.c: one tree by offset (a treap), in which each node knows the largest free extent beneath it.
- * That gives first fit by address, which keeps the free space in few large pieces, and the extent around an offset, both
- * in O(log n), from one structure. Lists by size class were rejected: they find a fit faster and need a second
- * structure for the second question. The ranks come from the offsets, so the same calls always give the same tree. */
+/* extents.c: one tree by offset (a treap), in which each node knows the largest free extent beneath
+ * it. That gives first fit by address, which keeps the free space in few large pieces, and the
+ * extent around an offset, both in O(log n), from one structure. Lists by size class were rejected:
+ * they find a fit faster and need a second structure for the second question. The ranks come from
+ * the offsets, so the same calls always give the same tree. */
 #include "node/extents.h"
 
 #include <assert.h>
@@ -177,7 +178,8 @@ static struct extent *make_free(struct node_extents *x, struct extent *e)
     return e;
 }
 
-const struct extent *node_extents_take(struct node_extents *x, uint64_t size, uint64_t size_aim, uint64_t owner)
+const struct extent *node_extents_take(struct node_extents *x, uint64_t size, uint64_t size_aim,
+                                       uint64_t owner)
 {
     assert(owner != 0);
     if (size > x->bytes || size_aim > x->bytes)
@@ -274,15 +276,18 @@ bool node_extents_check(const struct node_extents *x, struct mob_err *err)
         bool apart = e->owner != 0 || e->after == NULL || e->after->owner != 0;
         bool found = around(x, e->offset) == e && around(x, e->offset + e->size - 1) == e;
         if (!fits || !linked || !apart || !found || e->sealed_end > e->offset + e->size)
-            return mob_err_set(err, MOB_EBUG, "the extent at %" PRIu64 " of %" PRIu64 " bytes is out of order",
+            return mob_err_set(err, MOB_EBUG,
+                               "the extent at %" PRIu64 " of %" PRIu64 " bytes is out of order",
                                e->offset, e->size),
                    false;
         at += e->size;
         used += e->owner != 0 ? e->size : 0;
     }
     if (at != x->bytes || used != x->used || !tree_holds(x->root))
-        return mob_err_set(err, MOB_EBUG, "extents cover %" PRIu64 " of %" PRIu64 " bytes, %" PRIu64 " of them used, %" PRIu64
-                           " by the count", at, x->bytes, used, x->used),
+        return mob_err_set(err, MOB_EBUG,
+                           "extents cover %" PRIu64 " of %" PRIu64 " bytes, %" PRIu64
+                           " of them used, %" PRIu64 " by the count",
+                           at, x->bytes, used, x->used),
                false;
     return true;
 }

@@ -1,8 +1,10 @@
 /* jobs.c: a job's life on this node, its zygote, and how its workers start and stop.
  *
- *   driver's hello -> job_start to the head -> job_started -> zygote, welcome, first workers -> ... -> job_end
+ *   driver's hello -> job_start to the head -> job_started -> zygote, welcome, first workers -> ...
+ * -> job_end
  *
- * A worker first is a count (job->queued): it gets an id and a record when the zygote is ready and ids are there. */
+ * A worker first is a count (job->queued): it gets an id and a record when the zygote is ready and
+ * ids are there. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -78,8 +80,8 @@ void node_job_ask(struct node_core *core, struct job *job)
     char command[COMMAND_MAX];
     size_t size;
     command_of(&job->hello, command, &size);
-    SEND_HEAD(core, job_start, .request = job->request, .driver = job->driver->peer.process.v, .pid = job->hello.pid,
-              .uid = job->uid, .command = {command, size});
+    SEND_HEAD(core, job_start, .request = job->request, .driver = job->driver->peer.process.v,
+              .pid = job->hello.pid, .uid = job->uid, .command = {command, size});
 }
 
 static uint64_t share_of(const struct node_core *core, uint64_t cpus)
@@ -201,7 +203,9 @@ void node_job_start_failed(struct node_core *core, struct job *job, const char *
     if (job->failures < START_FAILURES_MAX)
         return;
     char text[FAILURE_TEXT_MAX + 100];
-    snprintf(text, sizeof text, "no worker of the job started in %" PRIu32 " attempts; the last: %s", job->failures, why);
+    snprintf(text, sizeof text,
+             "no worker of the job started in %" PRIu32 " attempts; the last: %s", job->failures,
+             why);
     for (struct client *c = job->clients; c != NULL; c = c->next) {
         if (!c->waits)
             continue;
@@ -226,9 +230,11 @@ static void tick_queued(struct node_core *core, struct job *job)
     job->queued = 0;
     char why[160];
     if (job->zygote == ZYGOTE_READY)
-        snprintf(why, sizeof why, "the head gave no process ids within %" PRIu64 " ms", core->config.start_worker_ms);
+        snprintf(why, sizeof why, "the head gave no process ids within %" PRIu64 " ms",
+                 core->config.start_worker_ms);
     else
-        snprintf(why, sizeof why, "the program did not reach mob_init within %" PRIu64 " ms", core->config.start_worker_ms);
+        snprintf(why, sizeof why, "the program did not reach mob_init within %" PRIu64 " ms",
+                 core->config.start_worker_ms);
     node_job_start_failed(core, job, why);
 }
 
@@ -240,8 +246,8 @@ static void tick_starting(struct node_core *core, struct client *c)
         return;
     }
     char why[160];
-    snprintf(why, sizeof why, "worker %" PRIu64 " was not ready within %" PRIu64 " ms", c->peer.process.v,
-             core->config.start_worker_ms);
+    snprintf(why, sizeof why, "worker %" PRIu64 " was not ready within %" PRIu64 " ms",
+             c->peer.process.v, core->config.start_worker_ms);
     node_client_kill(core, c);
     node_job_start_failed(core, c->job, why);
 }
@@ -261,26 +267,51 @@ static bool may_be_stopped(const struct client *c)
     return node_client_free(c) && c->held == 0 && !c->waits;
 }
 
+/* Of the workers that may be stopped, of other jobs than `spared`, the one that was idle longest.
+ */
+static struct client *idlest(const struct node_core *core, const struct job *spared)
+{
+    struct client *idlest = NULL;
+    for (struct client *c = core->clients; c != NULL; c = c->hh.next)
+        if (c->job != spared && may_be_stopped(c) &&
+            (idlest == NULL || c->since_ms < idlest->since_ms))
+            idlest = c;
+    return idlest;
+}
+
+static void stop(struct node_core *core, struct client *c)
+{
+    node_client_move(core, c, CLIENT_STOPPING);
+    SEND(c, worker_stop, .code = MOB_OK);
+    node_arm(core, core->now_ms + STOP_MS);
+}
+
+void node_job_make_room(struct node_core *core, const struct job *job)
+{
+    if (job->workers + job->queued >= core->config.workers_max)
+        return;
+    for (const struct client *c = core->clients; c != NULL; c = c->hh.next)
+        if (c->state == CLIENT_STOPPING)
+            return;
+    struct client *c = idlest(core, job);
+    if (c != NULL)
+        stop(core, c);
+}
+
 /* Idle workers beyond the node's cpus: those that were idle longest are asked to end. */
 static void tick_idle(struct node_core *core)
 {
     uint32_t idle = 0;
     for (struct client *c = core->clients; c != NULL; c = c->hh.next)
         idle += may_be_stopped(c);
-    while (idle > node_slots(core)) {
-        struct client *oldest = NULL;
-        for (struct client *c = core->clients; c != NULL; c = c->hh.next)
-            if (may_be_stopped(c) && (oldest == NULL || c->since_ms < oldest->since_ms))
-                oldest = c;
-        uint64_t due = oldest->since_ms + core->config.idle_worker_ms;
+    for (; idle > node_slots(core); idle--) {
+        struct client *c = idlest(core, NULL);
+        uint64_t due = c->since_ms + core->config.idle_worker_ms;
         if (core->now_ms < due) {
             node_arm(core, due);
             return;
         }
-        node_client_move(core, oldest, CLIENT_STOPPING);
-        SEND(oldest, worker_stop, .code = MOB_OK);
-        node_arm(core, core->now_ms + STOP_MS);
-        idle--;
+        stop(core, c);
     }
 }
 
@@ -295,4 +326,5 @@ void node_jobs_tick(struct node_core *core)
                 tick_stopping(core, c);
     }
     tick_idle(core);
+    node_ids_ask(core);
 }

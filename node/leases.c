@@ -1,18 +1,20 @@
 /* leases.c: who gets a worker, who gives one back, and when waiting is hopeless.
  *
- * One function, node_leases_settle, does all of it from the state alone, after any event that changed something:
- *   grant   while a cpu is free and an idle worker is there, in order: the job with the least running cpus relative to its
- *           share; in it the deepest wish; then the one that waited longest (a grant puts it at the end of the line)
- *   plan    what is still wanted is laid, in the same order, over the cpus that are free or on their way back: where only
- *           a worker is missing one is started, where a cpu is missing a lease is recalled if somebody who comes later
- *           in the order runs. So nothing is recalled or started that the plan has no use for.
- *   stuck   all workers that a job may have are blocked while its clients wait for one and a cpu is free
+ * One function, node_leases_settle, does all of it from the state alone, after any event that
+ * changed something: grant   while a cpu is free and an idle worker is there, in order: the job
+ * with the least running cpus relative to its share; in it the deepest wish; then the one that
+ * waited longest (a grant puts it at the end of the line) plan    what is still wanted is laid, in
+ * the same order, over the cpus that are free or on their way back: where only a worker is missing
+ * one is started, where a cpu is missing a lease is recalled if somebody who comes later in the
+ * order runs. So nothing is recalled or started that the plan has no use for. stuck   all workers
+ * that a job may have are blocked while its clients wait for one and a cpu is free
  *
- * A share that is no whole number of cpus is rounded up: with two jobs on one cpu each has a half, and must run.
- * Across jobs a lease moves only if the giver still has its share afterwards, or has afterwards still as much of its
- * share as the taker: so no lease goes to and fro. A job that has nothing at all waits at most SLICE_MS for the next one
- * that can be had, so that two jobs on one cpu take turns.
- * A client's own lease is recalled for its children last (RECALL_OWN_MS): most often it is about to block anyway. */
+ * A share that is no whole number of cpus is rounded up: with two jobs on one cpu each has a half,
+ * and must run. Across jobs a lease moves only if the giver still has its share afterwards, or has
+ * afterwards still as much of its share as the taker: so no lease goes to and fro. A job that has
+ * nothing at all waits at most SLICE_MS for the next one that can be had, so that two jobs on one
+ * cpu take turns. A client's own lease is recalled for its children last (RECALL_OWN_MS): most
+ * often it is about to block anyway. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +24,8 @@
 /* ---- order ---- */
 
 /* Whether a has less of its share than b. */
-static bool job_is_poorer(const struct job *a, uint32_t a_running, const struct job *b, uint32_t b_running)
+static bool job_is_poorer(const struct job *a, uint32_t a_running, const struct job *b,
+                          uint32_t b_running)
 {
     return a_running * (b->share + 1) < b_running * (a->share + 1);
 }
@@ -38,7 +41,8 @@ static bool comes_first(const struct client *a, const struct client *b)
 }
 
 /* The same for clients of two jobs that run so many. */
-static bool job_comes_first(const struct client *a, uint32_t a_running, const struct client *b, uint32_t b_running)
+static bool job_comes_first(const struct client *a, uint32_t a_running, const struct client *b,
+                            uint32_t b_running)
 {
     if (job_is_poorer(a->job, a_running, b->job, b_running))
         return true;
@@ -74,7 +78,8 @@ static void grant(struct node_core *core, struct client *c, struct client *worke
     struct lease *l = memory_zalloc(sizeof *l);
     if (l == NULL)
         abort();
-    *l = (struct lease){.id = {++core->last_lease}, .submitter = c, .worker = worker, .depth = c->depth};
+    *l = (struct lease){
+        .id = {++core->last_lease}, .submitter = c, .worker = worker, .depth = c->depth};
     l->pair = node_pair_get(core, c, worker);
     l->pair->leases++;
     HASH_ADD(hh, core->leases, id, sizeof l->id, l);
@@ -129,18 +134,20 @@ void node_worker_unblocked(struct node_core *core, struct client *c)
 
 /* ---- grant ---- */
 
-/* The best idle worker for `c`, never itself: the one that was busy last, whose caches are warm, and before that one
- * that already has a ring pair with it. */
+/* The best idle worker for `c`, never itself: the one that was busy last, whose caches are warm,
+ * and before that one that already has a ring pair with it. */
 static struct client *worker_for(const struct client *c)
 {
     struct client *best = NULL;
     bool best_paired = false;
     for (struct client *w = c->job->clients; w != NULL; w = w->next) {
-        bool free = node_client_free(w) || (MUTANT(n_two_leases) && w->state == CLIENT_LEASED && !w->blocked);
+        bool free = node_client_free(w) ||
+                    (MUTANT(n_two_leases) && w->state == CLIENT_LEASED && !w->blocked);
         if (!free || w == c)
             continue;
         bool paired = node_pair_find(c, w) != NULL;
-        if (best == NULL || paired > best_paired || (paired == best_paired && w->since_ms > best->since_ms)) {
+        if (best == NULL || paired > best_paired ||
+            (paired == best_paired && w->since_ms > best->since_ms)) {
             best = w;
             best_paired = paired;
         }
@@ -171,7 +178,8 @@ static bool grant_next(struct node_core *core)
         if (job->waiting == 0 || !share_allows(job, job->running))
             continue;
         struct client *w, *c = first_served(job, &w);
-        if (c != NULL && (first == NULL || job_comes_first(c, job->running, first, first->job->running))) {
+        if (c != NULL &&
+            (first == NULL || job_comes_first(c, job->running, first, first->job->running))) {
             first = c;
             worker = w;
         }
@@ -189,18 +197,19 @@ static bool may_be_recalled(const struct lease *l)
     return !l->recalled && l->worker->state == CLIENT_LEASED && !l->worker->blocked;
 }
 
-static void recall(struct node_core *core, struct lease *l)
+static void recall(struct lease *l)
 {
     l->recalled = true;
     l->worker->job->plan_running--;
     l->worker->job->plan_workers++;
-    (void)core;
-    if (!MUTANT(n_recall_forgotten))
-        SEND(l->submitter, lease_recall, .lease = l->id.v);
+    if (MUTANT(n_recall_forgotten))
+        return;
+    SEND(l->submitter, lease_recall, .lease = l->id.v);
+    l->told = true;
 }
 
-/* Which of two leases goes first: one whose worker has not just woken, for that one surely has work; the shallower; the
- * younger. */
+/* Which of two leases goes first: one whose worker has not just woken, for that one surely has
+ * work; the shallower; the younger. */
 static bool goes_first(const struct node_core *core, const struct lease *a, const struct lease *b)
 {
     bool a_woke = a->woken == core->balance, b_woke = b->woken == core->balance;
@@ -209,7 +218,8 @@ static bool goes_first(const struct node_core *core, const struct lease *a, cons
     return a->depth != b->depth ? a->depth < b->depth : a->id.v > b->id.v;
 }
 
-/* The lease of `job` to recall for `c` (of the same job: a shallower one of somebody else), or for anybody if NULL. */
+/* The lease of `job` to recall for `c` (of the same job: a shallower one of somebody else), or for
+ * anybody if NULL. */
 static struct lease *victim_in(struct node_core *core, struct job *job, const struct client *c)
 {
     struct lease *victim = NULL;
@@ -247,7 +257,8 @@ static bool may_move(struct node_core *core, const struct job *from, const struc
     return false;
 }
 
-/* The lease to recall from the job that is most above its share; for `c`, or for anybody if NULL. */
+/* The lease to recall from the job that is most above its share; for `c`, or for anybody if NULL.
+ */
 static struct lease *victim_among(struct node_core *core, const struct client *c)
 {
     struct job *richest = NULL;
@@ -255,7 +266,8 @@ static struct lease *victim_among(struct node_core *core, const struct client *c
     for (struct job *job = core->jobs; job != NULL; job = job->next) {
         if (c != NULL && !may_move(core, job, c))
             continue;
-        if (richest != NULL && !job_is_poorer(richest, richest->plan_running, job, job->plan_running))
+        if (richest != NULL &&
+            !job_is_poorer(richest, richest->plan_running, job, job->plan_running))
             continue;
         struct lease *l = victim_in(core, job, NULL);
         if (l != NULL) {
@@ -275,17 +287,18 @@ static struct client *first_planned(struct node_core *core)
             continue;
         struct client *best = NULL;
         for (struct client *c = job->clients; c != NULL; c = c->next)
-            if (c->waits && c->plan_want != 0 && c->plan_skip != core->plan && (best == NULL || comes_first(c, best)))
+            if (c->waits && c->plan_want != 0 && c->plan_skip != core->plan &&
+                (best == NULL || comes_first(c, best)))
                 best = c;
-        if (best != NULL &&
-            (first == NULL || job_comes_first(best, job->plan_running, first, first->job->plan_running)))
+        if (best != NULL && (first == NULL || job_comes_first(best, job->plan_running, first,
+                                                              first->job->plan_running)))
             first = best;
     }
     return first;
 }
 
-/* Give `c` one lease in the plan: false when there is no way. `free` counts cpus that are free or on their way back,
- * `startable` those that a new worker would find free. */
+/* Give `c` one lease in the plan: false when there is no way. `free` counts cpus that are free or
+ * on their way back, `startable` those that a new worker would find free. */
 static bool plan_one(struct node_core *core, struct client *c, int64_t *free, int64_t *startable)
 {
     struct job *job = c->job;
@@ -295,6 +308,8 @@ static bool plan_one(struct node_core *core, struct client *c, int64_t *free, in
     struct lease *victim = NULL;
     if (!share_allows(job, job->plan_running) || (!worker && !start)) {
         victim = victim_in(core, job, c);
+        if (victim == NULL && !worker)
+            node_job_make_room(core, job);
         if (victim == NULL)
             return false;
         start = false;
@@ -308,7 +323,7 @@ static bool plan_one(struct node_core *core, struct client *c, int64_t *free, in
             return false;
     }
     if (victim != NULL) {
-        recall(core, victim);
+        recall(victim);
         *free += 1;
     }
     if (start && *startable > 0) {
@@ -335,7 +350,8 @@ static void plan_begin(struct node_core *core, int64_t *free, int64_t *startable
         *startable -= job->queued;
         for (struct client *c = job->clients; c != NULL; c = c->next) {
             c->plan_want = c->waits ? c->want - c->held : 0;
-            bool coming_back = c->lease != NULL && c->lease->recalled && !c->blocked && c->state == CLIENT_LEASED;
+            bool coming_back =
+                c->lease != NULL && c->lease->recalled && !c->blocked && c->state == CLIENT_LEASED;
             bool starting = c->state == CLIENT_STARTING && !c->driver;
             bool dying = c->lease != NULL && c->state == CLIENT_KILLED && !c->blocked;
             job->plan_running -= coming_back || dying;
@@ -356,7 +372,7 @@ static void plan(struct node_core *core)
         struct lease *victim = victim_among(core, NULL);
         if (victim == NULL)
             break;
-        recall(core, victim);
+        recall(victim);
         free++;
     }
     if (core->waiting == 0)
@@ -368,13 +384,15 @@ static void plan(struct node_core *core)
 
 /* ---- stuck ---- */
 
-/* Whether no worker will ever be had for `c` as things are: all others are blocked, and it is no help to itself. */
+/* Whether no worker will ever be had for `c` as things are: all others are blocked, and it is no
+ * help to itself. */
 static bool waits_in_vain(const struct client *c)
 {
     if (!c->driver && !c->blocked && c->state != CLIENT_IDLE)
         return false;
     for (const struct client *w = c->job->clients; w != NULL; w = w->next)
-        if (w != c && !w->driver && !(w->blocked && (w->state == CLIENT_IDLE || w->state == CLIENT_LEASED)))
+        if (w != c && !w->driver &&
+            !(w->blocked && (w->state == CLIENT_IDLE || w->state == CLIENT_LEASED)))
             return false;
     return true;
 }
@@ -397,8 +415,9 @@ static void deny(struct node_core *core, struct client *c)
 {
     char text[256];
     snprintf(text, sizeof text,
-             "all %" PRIu32 " workers that the job may have on this node (workers_max=%" PRIu32 ") wait, and %" PRIu32
-             " more leases are wanted at depth %" PRIu32 ": raise workers_max or nest less deeply",
+             "all %" PRIu32 " workers that the job may have on this node (workers_max=%" PRIu32
+             ") wait, and %" PRIu32 " more leases are wanted at depth %" PRIu32
+             ": raise workers_max or nest less deeply",
              c->job->workers, core->config.workers_max, c->want - c->held, c->depth);
     SEND(c, lease_denied, .code = MOB_EWORKERSMAX, .text = view_of(text));
     c->want = c->held;

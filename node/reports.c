@@ -1,7 +1,8 @@
 /* reports.c: what the head is told: directory rows in batches, and the load.
- * Rows wait until there are ROWS_MAX of them or the first is ROWS_MS old, and go before a job_end, so that the head never
- * gets a row of a job that has ended. The load goes every load_ms, and sooner (at most once in LOAD_GAP_MS) when the
- * node begins or ceases to work, or clients begin or cease to wait. */
+ * Rows wait until there are ROWS_MAX of them or the first is ROWS_MS old, and go before a job_end,
+ * so that the head never gets a row of a job that has ended. The load goes every load_ms, and
+ * sooner (at most once in LOAD_GAP_MS) when the node begins or ceases to work, or clients begin or
+ * cease to wait. */
 #include "node/state.h"
 
 static void row_added(struct node_core *core, uint32_t *count)
@@ -18,19 +19,23 @@ static void row_added(struct node_core *core, uint32_t *count)
 
 void node_report_worker(struct node_core *core, const struct client *c, uint64_t pid)
 {
-    const struct msg_worker_row row = {.process = c->peer.process.v, .job = c->job->id.v, .pid = pid};
+    const struct msg_worker_row row = {
+        .process = c->peer.process.v, .job = c->job->id.v, .pid = pid};
     must(msg_worker_row_pack_item(&core->rows_workers, &row));
     row_added(core, &core->rows_workers_count);
 }
 
-void node_report_worker_end(struct node_core *core, const struct client *c, uint32_t signal, uint32_t status)
+void node_report_worker_end(struct node_core *core, const struct client *c, uint32_t signal,
+                            uint32_t status)
 {
-    const struct msg_worker_end_row row = {.process = c->peer.process.v, .signal = signal, .status = status};
+    const struct msg_worker_end_row row = {
+        .process = c->peer.process.v, .signal = signal, .status = status};
     must(msg_worker_end_row_pack_item(&core->rows_ended, &row));
     row_added(core, &core->rows_ended_count);
 }
 
-void node_report_object(struct node_core *core, const struct job *job, struct mob_object object, uint64_t size)
+void node_report_object(struct node_core *core, const struct job *job, struct mob_object object,
+                        uint64_t size)
 {
     const struct msg_object_row row = {.object = object, .job = job->id.v, .size = size};
     must(msg_object_row_pack_item(&core->rows_objects, &row));
@@ -47,7 +52,8 @@ void node_report_flush(struct node_core *core)
     core->rows_ms = UINT64_MAX;
     if (core->rows_workers_count + core->rows_ended_count + core->rows_objects_count == 0)
         return;
-    SEND_HEAD(core, directory_add, .workers = list_of(&core->rows_workers, core->rows_workers_count),
+    SEND_HEAD(core, directory_add,
+              .workers = list_of(&core->rows_workers, core->rows_workers_count),
               .ended = list_of(&core->rows_ended, core->rows_ended_count),
               .objects = list_of(&core->rows_objects, core->rows_objects_count));
     buffer_clear(&core->rows_workers);

@@ -8,7 +8,8 @@ int mutant_on;
 #define MUTANT(name, what) {#name, what},
 static const struct {
     const char *name, *text;
-} rows[] = {{"none", "nothing"},
+} rows[] = {
+    {"none", "nothing"},
 #include "protocol/mutants.def"
 };
 

@@ -1,4 +1,5 @@
-/* node_fixture.c: lines are kept in one list in the order in which they came, so that a failing test can show them all. */
+/* node_fixture.c: lines are kept in one list in the order in which they came, so that a failing
+ * test can show them all. */
 #include "tests/support/test.h"
 
 #include <inttypes.h>
@@ -31,7 +32,8 @@ static void lines_free(struct fixture_line **list)
     }
 }
 
-static void take_message(struct fixture *f, struct mob_process to, struct cursor *c, const struct message_head *head)
+static void take_message(struct fixture *f, struct mob_process to, struct cursor *c,
+                         const struct message_head *head)
 {
     if (f->on_message != NULL) {
         struct cursor copy = *c;
@@ -60,9 +62,14 @@ static void take_frames(struct fixture *f, struct peer *p)
 }
 
 static const char *const effect_names[] = {
-    [NODE_START_ZYGOTE] = "start_zygote", [NODE_FORK_WORKER] = "fork_worker", [NODE_CONNECT] = "connect",
-    [NODE_DISCONNECT] = "disconnect",     [NODE_WELCOME] = "welcome",         [NODE_REFUSE] = "refuse",
-    [NODE_KILL] = "kill",                 [NODE_JOB_GONE] = "job_gone",
+    [NODE_START_ZYGOTE] = "start_zygote",
+    [NODE_FORK_WORKER] = "fork_worker",
+    [NODE_CONNECT] = "connect",
+    [NODE_DISCONNECT] = "disconnect",
+    [NODE_WELCOME] = "welcome",
+    [NODE_REFUSE] = "refuse",
+    [NODE_KILL] = "kill",
+    [NODE_JOB_GONE] = "job_gone",
 };
 
 void fixture_settle(struct fixture *f)
@@ -77,8 +84,8 @@ void fixture_settle(struct fixture *f)
         if (f->quiet)
             continue;
         char text[400];
-        snprintf(text, sizeof text, "%s job=%" PRIu64 " process=%" PRIu64 " other=%" PRIu64 " %s", effect_names[e.kind],
-                 e.job.v, e.process.v, e.other.v, e.text);
+        snprintf(text, sizeof text, "%s job=%" PRIu64 " process=%" PRIu64 " other=%" PRIu64 " %s",
+                 effect_names[e.kind], e.job.v, e.process.v, e.other.v, e.text);
         line_append(&f->effects, e.process, text);
     }
     for (struct peer *p; (p = outbox_take(node_core_outbox(f->core))) != NULL;)
@@ -109,7 +116,8 @@ struct fixture *fixture_create(const struct node_config *config)
     struct mob_err err = {0};
     if (node_core_create(&f->core, config, &err) != MOB_OK)
         fail_msg("%s", err.text);
-    const struct msg_node_welcome welcome = {.epoch = 1, .node = 5, .process_first = 1, .process_count = 1000};
+    const struct msg_node_welcome welcome = {
+        .epoch = 1, .node = 5, .process_first = 1, .process_count = 1000};
     node_core_welcomed(f->core, &welcome, f->now_ms);
     fixture_settle(f);
     forget_lines(f);
@@ -159,7 +167,8 @@ void fixture_job_started(struct fixture *f, uint64_t request, uint64_t job, uint
 
 struct mob_process fixture_driver(struct fixture *f)
 {
-    const struct msg_client_hello hello = {.version = PROTOCOL_VERSION, .pid = 77, .program = view_of("/bin/program")};
+    const struct msg_client_hello hello = {
+        .version = PROTOCOL_VERSION, .pid = 77, .program = view_of("/bin/program")};
     struct mob_err err = {0};
     struct mob_process driver = node_core_driver_hello(f->core, &hello, 1000, f->now_ms, &err);
     if (driver.v == 0)

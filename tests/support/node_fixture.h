@@ -1,12 +1,13 @@
-/* node_fixture.h: a node's core with nothing around it: events are said, and what comes out is read as lines.
+/* node_fixture.h: a node's core with nothing around it: events are said, and what comes out is read
+ * as lines.
  *
  *     struct fixture *f = fixture_create(&(struct node_config){.cpus = 2 * CPU, ...});
  *     struct mob_process driver = fixture_driver(f);
  *     SAY(f, driver, lease_want, .count = 1);
  *     expect(f, driver, "lease_grant lease=1 worker=3");
  *
- * After every event the invariants are checked and all that came out is taken: messages per receiver, effects apart.
- * Needs tests/support/test.h before it. */
+ * After every event the invariants are checked and all that came out is taken: messages per
+ * receiver, effects apart. Needs tests/support/test.h before it. */
 #ifndef MOB_TEST_SUPPORT_NODE_FIXTURE_H
 #define MOB_TEST_SUPPORT_NODE_FIXTURE_H
 #include "node/core.h"
@@ -16,11 +17,13 @@ struct fixture {
     struct node_config config;
     uint64_t now_ms;
     struct fixture_line *lines, *effects; /* in order */
-    uint64_t jobs;  /* that the fixture has given ids to */
-    bool quiet;     /* keep no lines, give none back */
-    /* For programs of their own: called for each effect, and for each message before it becomes a line. */
+    uint64_t jobs;                        /* that the fixture has given ids to */
+    bool quiet;                           /* keep no lines, give none back */
+    /* For programs of their own: called for each effect, and for each message before it becomes a
+     * line. */
     void (*on_effect)(void *ctx, const struct node_effect *e);
-    void (*on_message)(void *ctx, struct mob_process to, struct cursor *c, const struct message_head *head);
+    void (*on_message)(void *ctx, struct mob_process to, struct cursor *c,
+                       const struct message_head *head);
     void *ctx;
 };
 
@@ -36,11 +39,13 @@ void fixture_destroy(struct fixture *f);
 void fixture_settle(struct fixture *f);
 void fixture_wait(struct fixture *f, uint64_t ms); /* time passes, with a tick at each deadline */
 
-/* A driver whose job the head made durable; its job's id is fixture_job_of. Its messages so far are taken. */
+/* A driver whose job the head made durable; its job's id is fixture_job_of. Its messages so far are
+ * taken. */
 struct mob_process fixture_driver(struct fixture *f);
 /* The head's answer to the newest job_start of `driver`. */
 void fixture_job_started(struct fixture *f, uint64_t request, uint64_t job, uint64_t cpus);
-/* The zygote is ready and all workers that were wanted come; returns the number. Their lines are taken. */
+/* The zygote is ready and all workers that were wanted come; returns the number. Their lines are
+ * taken. */
 unsigned fixture_workers(struct fixture *f, uint64_t job);
 void fixture_ready(struct fixture *f, struct mob_process worker);
 void fixture_exit(struct fixture *f, struct mob_process worker, const struct worker_exit *exit);

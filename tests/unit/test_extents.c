@@ -18,7 +18,8 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-/* An extent has whole pages, at least as many as are aimed at while there is room, and else what was asked. */
+/* An extent has whole pages, at least as many as are aimed at while there is room, and else what
+ * was asked. */
 MOB_TEST(extents_round_up)
 {
     struct node_extents *x = node_extents_create(10 * PAGE, PAGE);
@@ -75,7 +76,8 @@ MOB_TEST(extents_seal_inside_own)
     node_extents_destroy(x);
 }
 
-/* When an owner ends, pages behind its last sealed object and extents without one are free and join; the rest stays. */
+/* When an owner ends, pages behind its last sealed object and extents without one are free and
+ * join; the rest stays. */
 MOB_TEST(extents_owner_end_frees_the_unsealed)
 {
     struct node_extents *x = node_extents_create(16 * PAGE, PAGE);
@@ -97,7 +99,8 @@ MOB_TEST(extents_owner_end_frees_the_unsealed)
     node_extents_destroy(x);
 }
 
-/* Whatever is taken, sealed and left in whatever order, the extents cover the arena once, and all comes back. */
+/* Whatever is taken, sealed and left in whatever order, the extents cover the arena once, and all
+ * comes back. */
 MOB_TEST(extents_random)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -110,7 +113,8 @@ MOB_TEST(extents_random)
             } else {
                 uint64_t size = next_random(&random) % (100 * PAGE);
                 const struct extent *e = node_extents_take(x, size, 8 * PAGE, owner);
-                assert_true(e == NULL ? node_extents_largest(x) < size : e->size >= size && e->owner == owner);
+                assert_true(e == NULL ? node_extents_largest(x) < size
+                                      : e->size >= size && e->owner == owner);
             }
             struct mob_err err = {0};
             if (!node_extents_check(x, &err))

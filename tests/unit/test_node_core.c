@@ -30,8 +30,8 @@ static const struct worker_exit killed = {.signal = 9, .code = MOB_EWORKERDIED};
 
 /* ---- greeting ---- */
 
-/* A driver is welcomed when the head has made its job durable, and not before; then the zygote starts, and when that is
- * ready as many workers as there are cpus. */
+/* A driver is welcomed when the head has made its job durable, and not before; then the zygote
+ * starts, and when that is ready as many workers as there are cpus. */
 MOB_TEST(node_driver_comes)
 {
     struct node_config config = fixture_config();
@@ -59,7 +59,8 @@ MOB_TEST(node_driver_comes)
     assert_int_equal(welcome.job, 9);
     assert_int_equal(welcome.node, 5);
     assert_int_equal(welcome.arena_bytes, 1 << 20);
-    assert_memory_equal(node_core_package(f->core, (struct mob_job){9})->program.data, "/bin/prog", 9);
+    assert_memory_equal(node_core_package(f->core, (struct mob_job){9})->program.data, "/bin/prog",
+                        9);
     node_core_zygote_ready(f->core, (struct mob_job){9}, f->now_ms);
     fixture_settle(f);
     expect_effect(f, "fork_worker job=9 process=2");
@@ -68,7 +69,8 @@ MOB_TEST(node_driver_comes)
     fixture_destroy(f);
 }
 
-/* A driver of another version, without a program, or above clients_max is refused with the reason. */
+/* A driver of another version, without a program, or above clients_max is refused with the reason.
+ */
 MOB_TEST(node_driver_is_refused)
 {
     struct node_config config = fixture_config();
@@ -97,7 +99,10 @@ MOB_TEST(node_ids_are_asked_for)
 {
     struct node_config config = fixture_config();
     struct fixture *f = fixture_create(&config);
-    node_core_welcomed(f->core, &(struct msg_node_welcome){.epoch = 1, .node = 6, .process_first = 1, .process_count = 4}, 0);
+    node_core_welcomed(
+        f->core,
+        &(struct msg_node_welcome){.epoch = 1, .node = 6, .process_first = 1, .process_count = 4},
+        0);
     const struct msg_client_hello hello = {.version = PROTOCOL_VERSION, .program = view_of("p")};
     struct mob_err err;
     for (uint64_t i = 1; i <= 4; i++)
@@ -114,14 +119,22 @@ MOB_TEST(node_ids_are_asked_for)
     expect_nothing(f, HEAD);
     SAY(f, HEAD, process_block, .request = 3, .first = 50, .count = 10);
     assert_int_equal(node_core_ids_left(f->core), 0);
-    SAY(f, HEAD, process_block, .request = 4, .first = 60, .count = 10);
+    SAY(f, HEAD, process_block, .request = 4, .first = 0,
+        .count = 0); /* none now: asked again later */
+    expect_nothing(f, HEAD);
+    fixture_wait(f, 1000);
+    expect(f, HEAD, "process_block_want request=6");
+    SAY(f, HEAD, process_block, .request = 6, .first = 60, .count = 10);
+    SAY(f, HEAD, process_block, .request = 6, .first = 60, .count = 10);
+    assert_int_equal(fixture_counts(f).refused_messages, 0);
     assert_int_equal(node_core_ids_left(f->core), 10);
     assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, &err).v, 60);
     fixture_settle(f);
     fixture_destroy(f);
 }
 
-/* A driver that leaves before the head has answered leaves a job that is ended as soon as it has an id. */
+/* A driver that leaves before the head has answered leaves a job that is ended as soon as it has an
+ * id. */
 MOB_TEST(node_driver_leaves_early)
 {
     struct node_config config = fixture_config();
@@ -137,7 +150,8 @@ MOB_TEST(node_driver_leaves_early)
     fixture_destroy(f);
 }
 
-/* When the head welcomes the node again, open questions are asked again under the same numbers. */
+/* When the head welcomes the node again, open questions are asked again under the same numbers, and
+ * the ids that it has used stay used. */
 MOB_TEST(node_asks_again_after_a_new_welcome)
 {
     struct node_config config = fixture_config();
@@ -146,18 +160,23 @@ MOB_TEST(node_asks_again_after_a_new_welcome)
     node_core_driver_hello(f->core, &hello, 0, 0, NULL);
     fixture_settle(f);
     expect(f, HEAD, "job_start request=1");
-    node_core_welcomed(f->core, &(struct msg_node_welcome){.node = 5, .process_first = 500, .process_count = 9}, 0);
+    node_core_welcomed(
+        f->core, &(struct msg_node_welcome){.node = 5, .process_first = 1, .process_count = 1000},
+        0);
     fixture_settle(f);
     expect(f, HEAD, "job_start request=1");
     SAY(f, HEAD, job_started, .request = 1, .job = 9, .cpus = CPU);
     SAY(f, HEAD, job_started, .request = 1, .job = 9, .cpus = CPU);
     assert_int_equal(fixture_counts(f).jobs, 1);
+    assert_int_equal(node_core_driver_hello(f->core, &hello, 0, 0, NULL).v,
+                     2); /* no id is given twice */
     fixture_destroy(f);
 }
 
 /* ---- granting ---- */
 
-/* A wish is served by idle workers, up to the cpus; each pair of clients gets one ring pair, before its first lease. */
+/* A wish is served by idle workers, up to the cpus; each pair of clients gets one ring pair, before
+ * its first lease. */
 MOB_TEST(node_grants_idle_workers)
 {
     struct fixture *f = cluster(2, 4);
@@ -244,7 +263,8 @@ MOB_TEST(node_starts_only_workers_of_use)
     SAY(f, A, blocked, .count = 1);
     assert_int_equal(taken_effects(f, "fork_worker"), 1); /* one cpu is free, one worker comes */
     SAY(f, B, blocked, .count = 1);
-    assert_int_equal(taken_effects(f, "fork_worker"), 0); /* two are free, but there may be only three */
+    assert_int_equal(taken_effects(f, "fork_worker"),
+                     0); /* two are free, but there may be only three */
     fixture_ready(f, C);
     assert_int_equal(fixture_counts(f).leases, 3);
     assert_int_equal(fixture_counts(f).workers, 3);
@@ -269,8 +289,8 @@ MOB_TEST(node_keeps_to_the_share)
 
 /* ---- blocking ---- */
 
-/* A worker that waits frees its cpu for another; when it goes on it takes the cpu back at once, and nothing is granted
- * until the sum fits again. */
+/* A worker that waits frees its cpu for another; when it goes on it takes the cpu back at once, and
+ * nothing is granted until the sum fits again. */
 MOB_TEST(node_blocked_frees_the_cpu)
 {
     struct fixture *f = cluster(1, 4);
@@ -288,7 +308,8 @@ MOB_TEST(node_blocked_frees_the_cpu)
     fixture_destroy(f);
 }
 
-/* Counts make repeated and late messages harmless: only the unblocked that ends the newest blocked counts. */
+/* Counts make repeated and late messages harmless: only the unblocked that ends the newest blocked
+ * counts. */
 MOB_TEST(node_blocked_is_counted)
 {
     struct fixture *f = cluster(1, 4);
@@ -329,7 +350,8 @@ MOB_TEST(node_blocked_is_not_idle)
 
 /* ---- recalls ---- */
 
-/* When a worker goes on and more run than there are cpus, exactly one lease is recalled, and not the one that woke. */
+/* When a worker goes on and more run than there are cpus, exactly one lease is recalled, and not
+ * the one that woke. */
 MOB_TEST(node_recalls_when_above_the_cpus)
 {
     struct fixture *f = cluster(1, 4);
@@ -348,7 +370,8 @@ MOB_TEST(node_recalls_when_above_the_cpus)
     fixture_destroy(f);
 }
 
-/* A deeper wish that finds no cpu leads to the recall of one shallower lease, and gets the worker when that is back. */
+/* A deeper wish that finds no cpu leads to the recall of one shallower lease, and gets the worker
+ * when that is back. */
 MOB_TEST(node_recalls_for_a_deeper_wish)
 {
     struct fixture *f = cluster(2, 4);
@@ -365,7 +388,8 @@ MOB_TEST(node_recalls_for_a_deeper_wish)
     fixture_destroy(f);
 }
 
-/* The lease under which a client itself runs is recalled for its children only when they have waited a while. */
+/* The lease under which a client itself runs is recalled for its children only when they have
+ * waited a while. */
 MOB_TEST(node_recalls_the_own_lease_late)
 {
     struct fixture *f = cluster(1, 4);
@@ -396,8 +420,8 @@ MOB_TEST(node_recalls_no_more_than_needed)
     fixture_destroy(f);
 }
 
-/* A second driver on the same node gets its share: first what is free, then by recalls from the job that has more than
- * its own; no lease goes back and forth. */
+/* A second driver on the same node gets its share: first what is free, then by recalls from the job
+ * that has more than its own; no lease goes back and forth. */
 MOB_TEST(node_shares_between_jobs)
 {
     struct fixture *f = cluster(2, 4);
@@ -448,8 +472,8 @@ MOB_TEST(node_jobs_take_turns_on_one_cpu)
 
 /* ---- deadlock and failing starts ---- */
 
-/* When all workers that may be are blocked and a cpu is free, the deepest that waits is told after a moment, with the
- * numbers; then the next. */
+/* When all workers that may be are blocked and a cpu is free, the deepest that waits is told after
+ * a moment, with the numbers; then the next. */
 MOB_TEST(node_breaks_a_deadlock)
 {
     struct fixture *f = cluster(2, 2);
@@ -462,7 +486,9 @@ MOB_TEST(node_breaks_a_deadlock)
     fixture_wait(f, 50);
     expect_nothing(f, B);
     fixture_wait(f, 60);
-    expect(f, B, "lease_denied code=-45 text=\"all 2 workers that the job may have on this node (workers_max=2) wait");
+    expect(f, B,
+           "lease_denied code=-45 text=\"all 2 workers that the job may have on this node "
+           "(workers_max=2) wait");
     expect_nothing(f, A);
     expect_nothing(f, D);
     fixture_wait(f, 110);
@@ -490,7 +516,8 @@ MOB_TEST(node_no_deadlock_when_one_goes_on)
     fixture_destroy(f);
 }
 
-/* The only worker there may be cannot serve its own open tasks: it is told, and does not wait for ever. */
+/* The only worker there may be cannot serve its own open tasks: it is told, and does not wait for
+ * ever. */
 MOB_TEST(node_only_worker_cannot_serve_itself)
 {
     struct fixture *f = cluster(1, 1);
@@ -500,7 +527,8 @@ MOB_TEST(node_only_worker_cannot_serve_itself)
     fixture_destroy(f);
 }
 
-/* A worker that fails to start is tried again; after three failures in a row all that wait hear the program's words. */
+/* A worker that fails to start is tried again; after three failures in a row all that wait hear the
+ * program's words. */
 MOB_TEST(node_tells_when_workers_do_not_start)
 {
     struct node_config config = fixture_config();
@@ -510,12 +538,15 @@ MOB_TEST(node_tells_when_workers_do_not_start)
     SAY(f, D, lease_want, .count = 1);
     node_core_zygote_ready(f->core, (struct mob_job){1}, f->now_ms);
     fixture_settle(f);
-    const struct worker_exit exit = {.status = 3, .tail = view_of("no such library"), .code = MOB_EWORKERSTART};
+    const struct worker_exit exit = {
+        .status = 3, .tail = view_of("no such library"), .code = MOB_EWORKERSTART};
     fixture_exit(f, A, &exit);
     fixture_exit(f, B, &exit);
     expect_no(f, D, "lease_denied");
     fixture_exit(f, C, &exit);
-    expect(f, D, "lease_denied code=-46 text=\"no worker of the job started in 3 attempts; the last: worker 4 ended");
+    expect(f, D,
+           "lease_denied code=-46 text=\"no worker of the job started in 3 attempts; the last: "
+           "worker 4 ended");
     assert_int_equal(taken_effects(f, "fork_worker"), 3);
     SAY(f, D, lease_want, .count = 1);
     expect_effect(f, "fork_worker job=1 process=5");
@@ -524,7 +555,8 @@ MOB_TEST(node_tells_when_workers_do_not_start)
     fixture_destroy(f);
 }
 
-/* A program that ends instead of becoming a zygote is started again, three times in all; its words reach the driver. */
+/* A program that ends instead of becoming a zygote is started again, three times in all; its words
+ * reach the driver. */
 MOB_TEST(node_tells_when_the_zygote_does_not_start)
 {
     struct node_config config = fixture_config();
@@ -533,15 +565,19 @@ MOB_TEST(node_tells_when_the_zygote_does_not_start)
     SAY(f, D, lease_want, .count = 1);
     for (int i = 0; i < 3; i++) {
         expect_no(f, D, "lease_denied");
-        node_core_zygote_gone(f->core, (struct mob_job){1}, "it ended with status 1: boo", f->now_ms);
+        node_core_zygote_gone(f->core, (struct mob_job){1}, "it ended with status 1: boo",
+                              f->now_ms);
         fixture_settle(f);
     }
     assert_int_equal(taken_effects(f, "start_zygote"), 3);
-    expect(f, D, "lease_denied code=-46 text=\"no worker of the job started in 3 attempts; the last: it ended with");
+    expect(f, D,
+           "lease_denied code=-46 text=\"no worker of the job started in 3 attempts; the last: it "
+           "ended with");
     fixture_destroy(f);
 }
 
-/* A zygote or a worker that says nothing for start_worker_ms has failed; the worker is killed, and counted once. */
+/* A zygote or a worker that says nothing for start_worker_ms has failed; the worker is killed, and
+ * counted once. */
 MOB_TEST(node_start_has_a_limit)
 {
     struct node_config config = fixture_config();
@@ -563,16 +599,22 @@ MOB_TEST(node_start_has_a_limit)
 
 /* ---- ends ---- */
 
-/* When a worker dies its submitter learns what was running, everybody else that it is gone, and the head gets a row. */
+/* When a worker dies its submitter learns what was running, everybody else that it is gone, and the
+ * head gets a row. */
 MOB_TEST(node_worker_dies)
 {
     struct fixture *f = cluster(2, 4);
     SAY(f, D, lease_want, .count = 1);
     forget_lines(f);
-    const struct worker_exit crash = {.signal = 11, .running = {1, 42}, .function = view_of("sum"), .tail = view_of("boo"),
+    const struct worker_exit crash = {.signal = 11,
+                                      .running = {1, 42},
+                                      .function = view_of("sum"),
+                                      .tail = view_of("boo"),
                                       .code = MOB_EWORKERDIED};
     fixture_exit(f, A, &crash);
-    expect(f, D, "lease_lost lease=1 worker=2 code=-41 signal=11 status=0 running=42 function=\"sum\" tail=\"boo\"");
+    expect(f, D,
+           "lease_lost lease=1 worker=2 code=-41 signal=11 status=0 running=42 function=\"sum\" "
+           "tail=\"boo\"");
     expect(f, D, "process_lost process=2");
     expect(f, D, "peer_open process=3");
     expect(f, D, "lease_grant lease=2 worker=3"); /* its wish still stands */
@@ -586,7 +628,8 @@ MOB_TEST(node_worker_dies)
     fixture_destroy(f);
 }
 
-/* A worker that runs something for a submitter that has died is killed; until it is gone nothing of it counts. */
+/* A worker that runs something for a submitter that has died is killed; until it is gone nothing of
+ * it counts. */
 MOB_TEST(node_submitter_dies)
 {
     struct fixture *f = cluster(2, 4);
@@ -621,7 +664,8 @@ MOB_TEST(node_blocked_worker_dies)
     fixture_destroy(f);
 }
 
-/* With its driver a job goes at once and as a whole: the head hears of it after the last row, the shell once. */
+/* With its driver a job goes at once and as a whole: the head hears of it after the last row, the
+ * shell once. */
 MOB_TEST(node_driver_goes)
 {
     struct fixture *f = cluster(2, 4);
@@ -635,7 +679,8 @@ MOB_TEST(node_driver_goes)
     struct buffer b = {0};
     assert_int_equal(msg_lease_want_pack(&b, &(struct msg_lease_want){.count = 4}), MOB_OK);
     /* What the shell had read before it took the effects is counted and ignored. */
-    assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms), MOB_OK);
+    assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms),
+                     MOB_OK);
     buffer_fini(&b);
     assert_int_equal(fixture_counts(f).refused_messages, 1);
     fixture_settle(f);
@@ -669,7 +714,9 @@ MOB_TEST(node_store_full)
     SAY(f, D, extent_want, .request = 1, .size = 1);
     expect(f, D, "extent_grant request=1 code=0 offset=0 size=65536");
     SAY(f, D, extent_want, .request = 2, .size = 2 << 20);
-    expect(f, D, "extent_grant request=2 code=-80 offset=0 size=0 text=\"2097152 bytes are wanted; of the 1048576 bytes");
+    expect(f, D,
+           "extent_grant request=2 code=-80 offset=0 size=0 text=\"2097152 bytes are wanted; of "
+           "the 1048576 bytes");
     SAY(f, A, extent_want, .request = 1, .size = 900000);
     expect(f, A, "extent_grant request=1 code=0 offset=65536 size=901120");
     assert_int_equal(fixture_counts(f).store_used, 65536 + 901120);
@@ -678,8 +725,9 @@ MOB_TEST(node_store_full)
     fixture_destroy(f);
 }
 
-/* A sealed object gives a row, in one batch with its neighbours, and stays when its writer dies; one that is not in the
- * writer's own extent, not aligned, or of an owner of another job is refused. */
+/* A sealed object gives a row, in one batch with its neighbours, and stays when its writer dies;
+ * one that is not in the writer's own extent, not aligned, or of an owner of another job is
+ * refused. */
 MOB_TEST(node_seals_objects)
 {
     struct fixture *f = cluster(1, 4);
@@ -692,7 +740,9 @@ MOB_TEST(node_seals_objects)
     SAY(f, A, object_sealed, .object = {A.v, 1}, .offset = 2048, .size = 500);
     expect_nothing(f, HEAD);
     fixture_wait(f, 1);
-    expect(f, HEAD, "directory_add workers=[] ended=[] objects=[{ object=1.7 job=1 size=1000 }{ object=2.1 job=1 size=500");
+    expect(f, HEAD,
+           "directory_add workers=[] ended=[] objects=[{ object=1.7 job=1 size=1000 }{ object=2.1 "
+           "job=1 size=500");
     SAY(f, A, object_sealed, .object = {D.v, 8}, .offset = 65536, .size = 10);
     SAY(f, A, object_sealed, .object = {D.v, 8}, .offset = 100, .size = 10);
     SAY(f, A, object_sealed, .object = {second.v, 8}, .offset = 64, .size = 10);
@@ -709,7 +759,8 @@ MOB_TEST(node_seals_objects)
 
 /* ---- forwards and output ---- */
 
-/* A forward reaches a client of the same job with the sender's own id; for one that is gone the sender hears so. */
+/* A forward reaches a client of the same job with the sender's own id; for one that is gone the
+ * sender hears so. */
 MOB_TEST(node_forwards_inside_a_job)
 {
     struct fixture *f = cluster(2, 4);
@@ -728,7 +779,8 @@ MOB_TEST(node_forwards_inside_a_job)
     fixture_destroy(f);
 }
 
-/* A client that leaves too much unread is ended; a driver that does not read output loses that, and learns how much. */
+/* A client that leaves too much unread is ended; a driver that does not read output loses that, and
+ * learns how much. */
 MOB_TEST(node_bounds_backlogs)
 {
     struct fixture *f = cluster(2, 4);
@@ -737,17 +789,24 @@ MOB_TEST(node_bounds_backlogs)
     assert_int_equal(msg_forward_pack(&b, &(struct msg_forward){.to = B.v, .body = body}), MOB_OK);
     struct peer *a = node_core_client(f->core, A);
     for (int i = 0; i < 17; i++)
-        assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms), MOB_OK);
+        assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms),
+                         MOB_OK);
     fixture_settle(f);
     assert_int_equal(taken_effects(f, "kill job=1 process=3"), 1);
     buffer_clear(&b);
-    assert_int_equal(msg_output_pack(&b, &(struct msg_output){.stream = 1, .lines = {body.data, 3 << 20}}), MOB_OK);
+    assert_int_equal(
+        msg_output_pack(&b, &(struct msg_output){.stream = 1, .lines = {body.data, 3 << 20}}),
+        MOB_OK);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms), MOB_OK);
+        assert_int_equal(node_core_on_client(f->core, a, (struct view){b.data, b.end}, f->now_ms),
+                         MOB_OK);
     fixture_settle(f);
     assert_int_equal(taken(f, D, "task_output"), 2);
-    SAY(f, A, output, .stream = 2, .function = view_of("f"), .task = {1, 7}, .lines = view_of("hi\n"));
-    expect(f, D, "task_output stream=2 function=\"\" task=0.0 process=0 lines=\"6291456 bytes of output were dropped");
+    SAY(f, A, output, .stream = 2, .function = view_of("f"), .task = {1, 7},
+        .lines = view_of("hi\n"));
+    expect(f, D,
+           "task_output stream=2 function=\"\" task=0.0 process=0 lines=\"6291456 bytes of output "
+           "were dropped");
     expect(f, D, "task_output stream=2 function=\"f\" task=1.7 process=2 lines=\"hi\\x0a\"");
     buffer_fini(&b);
     free((void *)(uintptr_t)body.data);
@@ -756,7 +815,8 @@ MOB_TEST(node_bounds_backlogs)
 
 /* ---- pairs, idleness, load ---- */
 
-/* Beyond the aim the ring pair that was used least recently and has no lease is taken back, on both sides. */
+/* Beyond the aim the ring pair that was used least recently and has no lease is taken back, on both
+ * sides. */
 MOB_TEST(node_closes_old_pairs)
 {
     struct node_config config = fixture_config();
@@ -770,7 +830,7 @@ MOB_TEST(node_closes_old_pairs)
     SAY(f, D, lease_want, .count = 64);
     assert_int_equal(taken_effects(f, "connect"), 64);
     SAY(f, D, lease_want, .count = 70);
-    assert_int_equal(taken_effects(f, "connect"), 6); /* all have leases: none can be closed */
+    assert_int_equal(taken_effects(f, "connect"), 6);   /* all have leases: none can be closed */
     fixture_exit(f, (struct mob_process){71}, &killed); /* its successor comes */
     fixture_workers(f, 1);
     SAY(f, D, lease_want, .count = 0);
@@ -793,7 +853,8 @@ MOB_TEST(node_closes_old_pairs)
     fixture_destroy(f);
 }
 
-/* Idle workers beyond the cpus are asked to end, the longest idle first; one that stays is used again. */
+/* Idle workers beyond the cpus are asked to end, the longest idle first; one that stays is used
+ * again. */
 MOB_TEST(node_stops_idle_workers)
 {
     struct fixture *f = cluster(1, 4);
@@ -812,7 +873,9 @@ MOB_TEST(node_stops_idle_workers)
     assert_int_equal(asked_a + asked_b, 1);
     assert_int_equal(fixture_counts(f).idle_workers, 1);
     SAY(f, D, lease_want, .count = 1);
-    assert_int_equal(taken(f, D, asked_b != 0 ? "lease_grant lease=3 worker=2" : "lease_grant lease=3 worker=3"), 1);
+    assert_int_equal(
+        taken(f, D, asked_b != 0 ? "lease_grant lease=3 worker=2" : "lease_grant lease=3 worker=3"),
+        1);
     fixture_wait(f, 1000);
     assert_int_equal(fixture_counts(f).idle_workers, 1);
     fixture_exit(f, asked_b != 0 ? B : A, &(struct worker_exit){0});
@@ -838,8 +901,8 @@ MOB_TEST(node_reports_load)
 
 /* ---- refusals ---- */
 
-/* What a client may not say, or says of others' things, has no effect and is counted; what is no message of its channel
- * ends it. */
+/* What a client may not say, or says of others' things, has no effect and is counted; what is no
+ * message of its channel ends it. */
 MOB_TEST(node_refuses_what_is_not_the_senders)
 {
     struct fixture *f = cluster(2, 4);
