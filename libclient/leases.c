@@ -134,7 +134,7 @@ static void leases_ask(struct client *c, uint64_t now_ns)
 {
     uint64_t kept = 0;
     for (const struct lease *l = c->leases; l != NULL; l = l->next)
-        kept += !l->recalled && !lease_is_over(c, l, now_ns);
+        kept += !l->loss.known && !lease_is_over(c, l, now_ns); /* a recalled one is ours until it is returned */
     uint64_t more = c->ready.count < slots(c) ? c->ready.count : slots(c);
     uint64_t want = kept + more;
     uint32_t depth = c->current != NULL ? c->current->depth + 1 : 0;
