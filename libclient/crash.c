@@ -128,6 +128,18 @@ static void name_offset(const char *file, uint64_t address)
     report_function(crash.report, text);
 }
 
+/* Without what compilers append to the copies that they make: ".isra.0", ".part.1", ".constprop.0", ".cold". */
+static void name_symbol(const char *name)
+{
+    static char text[REPORT_FUNCTION_MAX];
+    size_t used = 0;
+    while (used < sizeof text - 1 && name[used] != '\0' && (name[used] != '.' || used == 0)) {
+        text[used] = name[used];
+        used++;
+    }
+    report_function(crash.report, text);
+}
+
 static void name_from(const char *file, const char *shown, uint64_t address)
 {
     int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -144,7 +156,7 @@ static void name_from(const char *file, const char *shown, uint64_t address)
     }
     /* Descriptor and mapping go with the process. */
     if (name != NULL)
-        report_function(crash.report, name);
+        name_symbol(name);
     else
         name_offset(shown, address);
 }
