@@ -54,7 +54,7 @@ TEST_LIBS = $(call lazy,TEST_LIBS,$(call pkg_libs,cmocka $(PACKAGES)))
 # `make lint` and the link of the simulation prove it. A word with % is a pattern.
 SHELL_SOURCES := %/main.c %_shell.c %/shell.c \
     protocol/ring.c protocol/doorbell.c protocol/control.c protocol/report.c protocol/descendants.c protocol/zmq.c protocol/transport.c protocol/clock.c \
-    protocol/log.c \
+    protocol/log.c protocol/daemon.c \
     head/journal.c head/status.c head/http.c \
     node/arena.c node/local.c node/loop.c node/lines.c \
     node/launch.c node/channel.c node/uplink.c node/members.c node/sites.c \

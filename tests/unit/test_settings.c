@@ -19,12 +19,12 @@ MOB_TEST(flags_over_environment_over_defaults)
     assert_int_equal(read_head(&s, ARGV("--listen", "ipc://@x"), ENV("PATH=/bin"), &err), MOB_OK);
     assert_int_equal(s.jobs_max, 1000);
     assert_string_equal(s.listen, "ipc://@x");
-    assert_string_equal(s.log, "info");
+    assert_string_equal(s.log_level, "info");
     assert_string_equal(s.data, "");
     assert_int_equal(s.token_fd, -1);
-    assert_int_equal(read_head(&s, ARGV("--log", "warn"), ENV("MOBULA_JOBS_MAX=2K", "MOBULA_LOG=debug"), &err), MOB_OK);
+    assert_int_equal(read_head(&s, ARGV("--log-level", "warn"), ENV("MOBULA_JOBS_MAX=2K", "MOBULA_LOG_LEVEL=debug"), &err), MOB_OK);
     assert_int_equal(s.jobs_max, 2048);
-    assert_string_equal(s.log, "warn");
+    assert_string_equal(s.log_level, "warn");
     assert_int_equal(read_head(&s, ARGV("--jobs-max=7"), ENV("MOBULA_JOBS_MAX=9"), &err), MOB_OK);
     assert_int_equal(s.jobs_max, 7);
 }
@@ -37,7 +37,7 @@ MOB_TEST(uids_are_a_list)
     assert_int_equal(read_head(&s, ARGV("--uid", "1,2", "--uid", "3"), ENV("MOBULA_UID=9"), &err), MOB_OK);
     assert_int_equal(s.uid.count, 3);
     assert_int_equal(s.uid.list[2], 3);
-    assert_int_equal(read_head(&s, ARGV("--log", "info"), ENV("MOBULA_UID=9"), &err), MOB_OK);
+    assert_int_equal(read_head(&s, ARGV("--log-level", "info"), ENV("MOBULA_UID=9"), &err), MOB_OK);
     assert_int_equal(s.uid.list[0], 9);
     assert_int_equal(read_head(&s, ARGV("--uid", "root"), NULL, &err), MOB_EOPTION);
 }
@@ -54,14 +54,14 @@ MOB_TEST(errors_say_what_is_right)
     assert_int_equal(read_head(&s, ARGV("--workers-max", "3"), NULL, &err), MOB_EOPTION); /* the node's */
     assert_int_equal(read_head(&s, ARGV("listen"), NULL, &err), MOB_EOPTION);
     assert_int_equal(read_head(&s, ARGV("--jobs-max"), NULL, &err), MOB_EOPTION);
-    assert_int_equal(read_head(&s, ARGV("--log", "loud"), NULL, &err), MOB_EOPTION);
+    assert_int_equal(read_head(&s, ARGV("--log-level", "loud"), NULL, &err), MOB_EOPTION);
     assert_non_null(strstr(err.text, "debug"));
     const char *bad[] = {"", "x", "0", "1x", "-1", "100001", "99999999999999999999", "1KK", "18014398509481984K"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(read_head(&s, ARGV("--jobs-max", bad[i]), NULL, &err), MOB_EOPTION);
         assert_non_null(strstr(err.text, "from 1 to 100000"));
     }
-    assert_int_equal(read_head(&s, ARGV("--log", "info"), ENV("MOBULA_JOBS_MAX=many"), &err), MOB_EOPTION);
+    assert_int_equal(read_head(&s, ARGV("--log-level", "info"), ENV("MOBULA_JOBS_MAX=many"), &err), MOB_EOPTION);
     assert_non_null(strstr(err.text, "MOBULA_JOBS_MAX"));
 }
 
@@ -70,13 +70,13 @@ MOB_TEST(environment_of_others)
 {
     struct settings s;
     struct mob_err err;
-    assert_int_equal(read_head(&s, ARGV("--log", "info"),
-                               ENV("MOBULA_WORKERS_MAX=nonsense", "MOBULA_ADDRESS=ipc://x", "MOBULA_LIFE_FD=3", "MOBULA_TEST_SEED=1"),
+    assert_int_equal(read_head(&s, ARGV("--log-level", "info"),
+                               ENV("MOBULA_WORKERS_MAX=nonsense", "MOBULA_ADDRESS=ipc://x", "MOBULA_LOG=stderr", "MOBULA_LIFE_FD=3", "MOBULA_TEST_SEED=1"),
                                &err),
                      MOB_OK);
     assert_null(s.unknown);
     assert_int_equal(s.life_fd, -1);
-    assert_int_equal(read_head(&s, ARGV("--log", "info"), ENV("MOBULA_JOB_MAX=1"), &err), MOB_OK);
+    assert_int_equal(read_head(&s, ARGV("--log-level", "info"), ENV("MOBULA_JOB_MAX=1"), &err), MOB_OK);
     assert_string_equal(s.unknown, "MOBULA_JOB_MAX=1");
 }
 
