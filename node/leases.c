@@ -1,13 +1,19 @@
 /* leases.c: who gets a worker, who gives one back, and when waiting is hopeless.
  *
  * One function, node_leases_settle, does all of it from the state alone, after any event that
- * changed something: grant   while a cpu is free and an idle worker is there, in order: the job
- * with the least running cpus relative to its share; in it the deepest wish; then the one that
- * waited longest (a grant puts it at the end of the line) plan    what is still wanted is laid, in
- * the same order, over the cpus that are free or on their way back: where only a worker is missing
- * one is started, where a cpu is missing a lease is recalled if somebody who comes later in the
- * order runs. So nothing is recalled or started that the plan has no use for. stuck   all workers
- * that a job may have are blocked while its clients wait for one and a cpu is free
+ * changed something:
+ *
+ * - grant: while a cpu is free and an idle worker is there, in order: the job with the least
+ *   running cpus relative to its share; in it the deepest wish; then the one that waited longest
+ *   (a grant puts it at the end of the line).
+ *
+ * - plan: what is still wanted is laid, in the same order, over the cpus that are free or on their
+ *   way back. Where a worker is missing one is started; where only a cpu is missing a lease is
+ *   recalled, if somebody who comes later in the order runs. Nothing is recalled or started that
+ *   the plan has no use for.
+ *
+ * - stuck: all workers that a job may have are blocked while its clients wait for one and a cpu is
+ *   free. The deepest is told that no lease will come.
  *
  * A share that is no whole number of cpus is rounded up: with two jobs on one cpu each has a half,
  * and must run. Across jobs a lease moves only if the giver still has its share afterwards, or has
@@ -192,20 +198,25 @@ static bool grant_next(struct node_core *core)
 
 /* ---- plan ---- */
 
-static bool may_be_recalled(const struct lease *l)
+static bool may_be_recalled(const struct node_core *core, const struct lease *l)
 {
-    return !l->recalled && l->worker->state == CLIENT_LEASED && !l->worker->blocked;
+    return !l->recalled && l->planned != core->plan && l->worker->state == CLIENT_LEASED &&
+           !l->worker->blocked;
 }
 
 static void recall(struct lease *l)
 {
     l->recalled = true;
-    l->worker->job->plan_running--;
-    l->worker->job->plan_workers++;
     if (MUTANT(n_recall_forgotten))
         return;
     SEND(l->submitter, lease_recall, .lease = l->id.v);
     l->told = true;
+}
+
+/* Its worker has been told to come back, and will be idle. */
+static bool comes_back(const struct client *w)
+{
+    return w->state == CLIENT_LEASED && !w->blocked && w->lease->recalled;
 }
 
 /* Which of two leases goes first: one whose worker has not just woken, for that one surely has
@@ -225,7 +236,7 @@ static struct lease *victim_in(struct node_core *core, struct job *job, const st
     struct lease *victim = NULL;
     for (struct client *w = job->clients; w != NULL; w = w->next) {
         struct lease *l = w->lease;
-        if (l == NULL || !may_be_recalled(l))
+        if (l == NULL || !may_be_recalled(core, l))
             continue;
         if (c != NULL && (l->depth >= c->depth || l->submitter == c))
             continue;
@@ -297,66 +308,89 @@ static struct client *first_planned(struct node_core *core)
     return first;
 }
 
-/* Give `c` one lease in the plan: false when there is no way. `free` counts cpus that are free or
- * on their way back, `startable` those that a new worker would find free. */
-static bool plan_one(struct node_core *core, struct client *c, int64_t *free, int64_t *startable)
+/* Where the worker for a planned lease comes from. */
+enum plan_worker {
+    PLAN_IDLE,     /* it is idle or on its way back */
+    PLAN_VICTIM,   /* it is the one whose lease is recalled */
+    PLAN_STARTING, /* it is being started */
+    PLAN_START,    /* it must be started */
+    PLAN_NONE,
+};
+
+/* The best for `c`, whose own idleness serves others only. */
+static enum plan_worker plan_worker(const struct node_core *core, const struct client *c)
+{
+    uint32_t own = node_client_free(c) || comes_back(c) ? 1 : 0;
+    if (c->job->plan_idle > own)
+        return PLAN_IDLE;
+    if (c->job->plan_starting != 0)
+        return PLAN_STARTING;
+    return node_job_can_start(core, c->job) ? PLAN_START : PLAN_NONE;
+}
+
+/* The lease is given to `c` in the plan; the cpu of `victim` goes with it. It is recalled when the
+ * worker that is to use that cpu is there, and not before: until then the cpu would be granted to
+ * whoever has an idle worker, and be recalled again. */
+static void plan_give(struct node_core *core, struct client *c, struct lease *victim,
+                      enum plan_worker from)
 {
     struct job *job = c->job;
-    /* Its own idleness serves others only. */
-    bool worker = job->plan_workers > (node_client_free(c) ? 1u : 0u);
-    bool start = !worker && node_job_can_start(core, job);
-    struct lease *victim = NULL;
-    if (!share_allows(job, job->plan_running) || (!worker && !start)) {
-        victim = victim_in(core, job, c);
-        if (victim == NULL && !worker)
-            node_job_make_room(core, job);
-        if (victim == NULL)
-            return false;
-        start = false;
-    } else if (*free <= 0) {
-        victim = victim_among(core, c);
-        if (victim == NULL) {
-            victim = victim_in(core, job, c);
-            start = start && victim == NULL;
-        }
-        if (victim == NULL)
-            return false;
-    }
     if (victim != NULL) {
-        recall(victim);
-        *free += 1;
+        victim->planned = core->plan;
+        victim->worker->job->plan_running--;
+        if (from == PLAN_IDLE || from == PLAN_VICTIM)
+            recall(victim);
     }
-    if (start && *startable > 0) {
-        *startable -= 1;
-        job->plan_workers++;
+    if (from == PLAN_IDLE)
+        job->plan_idle--;
+    else if (from == PLAN_STARTING)
+        job->plan_starting--;
+    else if (from == PLAN_START)
         node_job_want_worker(core, job);
-    }
-    if (job->plan_workers != 0)
-        job->plan_workers--;
     job->plan_running++;
     c->plan_want--;
-    *free -= 1;
+}
+
+/* Give `c` one lease in the plan: false when there is no way. `free` counts cpus that are free or
+ * on their way back. */
+static bool plan_one(struct node_core *core, struct client *c, int64_t *free)
+{
+    struct job *job = c->job;
+    enum plan_worker from = plan_worker(core, c);
+    bool allowed = share_allows(job, job->plan_running) && from != PLAN_NONE;
+    if (allowed && *free > 0) {
+        plan_give(core, c, NULL, from);
+        *free -= 1;
+        return true;
+    }
+    struct lease *victim = allowed ? victim_among(core, c) : NULL;
+    if (victim == NULL) {
+        victim = victim_in(core, job, c);
+        if (victim != NULL && victim->worker != c)
+            from = PLAN_VICTIM;
+    }
+    if (from == PLAN_NONE)
+        node_job_make_room(core, job);
+    if (victim == NULL || from == PLAN_NONE)
+        return false;
+    plan_give(core, c, victim, from);
     return true;
 }
 
-static void plan_begin(struct node_core *core, int64_t *free, int64_t *startable)
+static void plan_begin(struct node_core *core, int64_t *free)
 {
     *free = node_slots(core);
-    *startable = (int64_t)node_slots(core) - core->running;
     core->plan++;
     for (struct job *job = core->jobs; job != NULL; job = job->next) {
         job->plan_running = job->running;
-        job->plan_workers = job->queued;
-        *startable -= job->queued;
+        job->plan_idle = 0;
+        job->plan_starting = job->queued;
         for (struct client *c = job->clients; c != NULL; c = c->next) {
             c->plan_want = c->waits ? c->want - c->held : 0;
-            bool coming_back =
-                c->lease != NULL && c->lease->recalled && !c->blocked && c->state == CLIENT_LEASED;
-            bool starting = c->state == CLIENT_STARTING && !c->driver;
             bool dying = c->lease != NULL && c->state == CLIENT_KILLED && !c->blocked;
-            job->plan_running -= coming_back || dying;
-            job->plan_workers += coming_back || starting || node_client_free(c);
-            *startable -= starting;
+            job->plan_running -= comes_back(c) || dying;
+            job->plan_idle += comes_back(c) || node_client_free(c);
+            job->plan_starting += c->state == CLIENT_STARTING && !c->driver;
         }
         *free -= job->plan_running;
     }
@@ -366,19 +400,17 @@ static void plan(struct node_core *core)
 {
     if (core->waiting == 0 && core->running <= node_slots(core))
         return;
-    int64_t free, startable;
-    plan_begin(core, &free, &startable);
-    while (free < 0) {
-        struct lease *victim = victim_among(core, NULL);
-        if (victim == NULL)
-            break;
+    int64_t free;
+    plan_begin(core, &free);
+    for (struct lease *victim; free < 0 && (victim = victim_among(core, NULL)) != NULL; free++) {
         recall(victim);
-        free++;
+        victim->worker->job->plan_running--;
+        victim->worker->job->plan_idle++;
     }
     if (core->waiting == 0)
         return;
     for (struct client *c; (c = first_planned(core)) != NULL;)
-        if (!plan_one(core, c, &free, &startable))
+        if (!plan_one(core, c, &free))
             c->plan_skip = core->plan;
 }
 

@@ -1,12 +1,17 @@
 /* state.h: what the modules of the node's core share: its records, and who changes them.
  *
- *   core.c    events in, one handler for each message        jobs.c    jobs, zygotes, starting and
- * stopping workers leases.c  who gets a worker, who gives one back          clients.c clients, ring
- * pairs, their end reports.c what the head is told                          check.c   the
- * invariants extents.c offsets in an arena A handler changes state and sets core->unsettled;
- * node_leases_settle then does what the state requires, and may be run any number of times. Records
- * that end are freed only when the shell has taken all effects, so its pointers to peers stay good
- * for the turn. A failed allocation aborts. */
+ * - core.c: events in, one handler for each message
+ * - jobs.c: jobs, zygotes, starting and stopping workers
+ * - clients.c: clients, ring pairs, and their end
+ * - leases.c: who gets a worker, who gives one back
+ * - extents.c: offsets in an arena
+ * - reports.c: what the head is told
+ * - check.c: the invariants
+ *
+ * A handler changes state and sets core->unsettled; node_leases_settle then does what the state
+ * requires, and may be run any number of times. Records that end are freed only when the shell has
+ * taken all effects, so its pointers to peers stay good for the turn. A failed allocation aborts.
+ */
 #ifndef MOB_NODE_STATE_H
 #define MOB_NODE_STATE_H
 #include <stdlib.h>
@@ -42,10 +47,11 @@ enum {
 
 /* What a client is; moves by node_client_move only.
  *
- *   driver:  STARTING --job_started--> DRIVING --> ENDED
- *   worker:  STARTING --worker_ready--> IDLE <--grant, return--> LEASED
- *            IDLE --worker_stop--> STOPPING --it stays--> IDLE
- *            any --NODE_KILL--> KILLED --exited--> ENDED        any --exited--> ENDED
+ * - driver: STARTING -job_started-> DRIVING -> ENDED
+ * - worker: STARTING -worker_ready-> IDLE <-grant, return-> LEASED
+ * - worker: IDLE -worker_stop-> STOPPING -it stays-> IDLE
+ * - worker: any -NODE_KILL-> KILLED; any -exited-> ENDED
+ *
  * STARTING: it has an id and no voice but worker_ready. LEASED: `lease` is set. KILLED, ENDED:
  * nothing from it counts. */
 enum client_state {
@@ -74,6 +80,7 @@ struct lease {
     struct pair *pair;
     uint32_t depth;            /* of the submitter's wish when it was granted */
     bool recalled, told;       /* lease_recall was due; it went out */
+    uint64_t planned;          /* used inside leases.c only */
     uint64_t woken;            /* core->balance when the worker last went on under it */
     struct lease *prev, *next; /* of the submitter */
     UT_hash_handle hh;         /* core->leases by id */
@@ -133,7 +140,7 @@ struct job {
     uint64_t stuck_since_ms;        /* UINT64_MAX: it is not */
     uint64_t output_dropped;        /* bytes that the driver was not yet told of */
     struct node_extents *extents;
-    uint32_t plan_running, plan_workers, plan_starts; /* used inside leases.c only */
+    uint32_t plan_running, plan_idle, plan_starting; /* used inside leases.c only */
     struct job *prev, *next;
 };
 
