@@ -1,6 +1,7 @@
-/* journal.c: every statement is prepared once and bound by position from the declaration of the record, so a new record
- * needs no code here. The tables are plain, so that people can look at them with the sqlite3 shell (on a copy: see the
- * header). Rejected: one row per record (a log in a log): loading would replay a life, not a state. */
+/* journal.c: every statement is prepared once and bound by position from the declaration of the
+ * record, so a new record needs no code here. The tables are plain, so that people can look at them
+ * with the sqlite3 shell (on a copy: see the header). Rejected: one row per record (a log in a
+ * log): loading would replay a life, not a state. */
 #include "head/journal.h"
 
 #include <errno.h>
@@ -23,22 +24,27 @@ enum {
 };
 
 static const char schema[] =
-    "CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL) "
+    "STRICT;"
     "INSERT INTO journal (one, number) VALUES (1, 0);"
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE nodes (node INTEGER PRIMARY KEY, incarnation INTEGER NOT NULL, session INTEGER NOT NULL,"
-    " machine TEXT NOT NULL, local TEXT NOT NULL, cpus INTEGER NOT NULL, store_bytes INTEGER NOT NULL,"
+    "CREATE TABLE nodes (node INTEGER PRIMARY KEY, incarnation INTEGER NOT NULL, session INTEGER "
+    "NOT NULL,"
+    " machine TEXT NOT NULL, local TEXT NOT NULL, cpus INTEGER NOT NULL, store_bytes INTEGER NOT "
+    "NULL,"
     " request INTEGER NOT NULL) STRICT;"
     "CREATE TABLE blocks (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, node INTEGER NOT NULL,"
     " request INTEGER NOT NULL) STRICT;"
     "CREATE TABLE jobs (job INTEGER PRIMARY KEY, node INTEGER NOT NULL, request INTEGER NOT NULL,"
     " driver INTEGER NOT NULL, pid INTEGER NOT NULL, uid INTEGER NOT NULL, command TEXT NOT NULL,"
     " ended INTEGER NOT NULL, code INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE workers (process INTEGER PRIMARY KEY, job INTEGER NOT NULL, node INTEGER NOT NULL,"
+    "CREATE TABLE workers (process INTEGER PRIMARY KEY, job INTEGER NOT NULL, node INTEGER NOT "
+    "NULL,"
     " pid INTEGER NOT NULL) STRICT;"
     "CREATE INDEX workers_of_job ON workers (job);"
     "CREATE TABLE objects (owner INTEGER NOT NULL, seq INTEGER NOT NULL, job INTEGER NOT NULL,"
-    " node INTEGER NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (owner, seq)) STRICT, WITHOUT ROWID;"
+    " node INTEGER NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (owner, seq)) STRICT, WITHOUT "
+    "ROWID;"
     "CREATE INDEX objects_of_job ON objects (job);";
 
 #define RECORD(name, number, doc, fields, apply, load) row_##name,
@@ -77,15 +83,19 @@ static int db_failed(struct journal *j, struct mob_err *err, const char *what)
 {
     int rc = sqlite3_extended_errcode(j->db);
     if (rc == SQLITE_BUSY)
-        return mob_err_set(err, MOB_EJOURNAL, "%s: another process has it open; stop that head first", j->name);
+        return mob_err_set(err, MOB_EJOURNAL,
+                           "%s: another process has it open; stop that head first", j->name);
     if (rc == SQLITE_NOTADB)
-        return mob_err_set(err, MOB_ESCHEMA, "%s: not a database; move the file away or name another directory", j->name);
+        return mob_err_set(err, MOB_ESCHEMA,
+                           "%s: not a database; move the file away or name another directory",
+                           j->name);
     return mob_err_set(err, MOB_EJOURNAL, "%s: %s: %s", j->name, what, sqlite3_errmsg(j->db));
 }
 
 static int run(struct journal *j, const char *text, struct mob_err *err)
 {
-    return sqlite3_exec(j->db, text, NULL, NULL, NULL) == SQLITE_OK ? MOB_OK : db_failed(j, err, text);
+    return sqlite3_exec(j->db, text, NULL, NULL, NULL) == SQLITE_OK ? MOB_OK
+                                                                    : db_failed(j, err, text);
 }
 
 /* ---- the side file ---- */
@@ -103,10 +113,12 @@ static int side_write(struct journal *j, uint64_t number, struct mob_err *err)
 {
     char slot[SIDE_SLOT];
     memset(slot, ' ', sizeof slot);
-    int n = snprintf(slot, sizeof slot, "mobula %020" PRIu64 " %016" PRIx64, number, side_sum(number));
+    int n =
+        snprintf(slot, sizeof slot, "mobula %020" PRIu64 " %016" PRIx64, number, side_sum(number));
     slot[n] = ' ';
     slot[SIDE_SLOT - 1] = '\n';
-    if (pwrite(j->side_fd, slot, sizeof slot, (off_t)(number % 2) * SIDE_SLOT) != (ssize_t)sizeof slot ||
+    if (pwrite(j->side_fd, slot, sizeof slot, (off_t)(number % 2) * SIDE_SLOT) !=
+            (ssize_t)sizeof slot ||
         fdatasync(j->side_fd) != 0)
         return mob_err_system(err, "%s: cannot write the number of the commit beside it", j->name);
     return MOB_OK;
@@ -120,7 +132,8 @@ static bool side_read(struct journal *j, uint64_t *number)
         char slot[SIDE_SLOT + 1] = {0};
         uint64_t value, sum;
         if (pread(j->side_fd, slot, SIDE_SLOT, i * SIDE_SLOT) != SIDE_SLOT ||
-            sscanf(slot, "mobula %20" SCNu64 " %16" SCNx64, &value, &sum) != 2 || sum != side_sum(value))
+            sscanf(slot, "mobula %20" SCNu64 " %16" SCNx64, &value, &sum) != 2 ||
+            sum != side_sum(value))
             continue;
         if (!found || value > *number)
             *number = value;
@@ -139,13 +152,15 @@ static int side_check(struct journal *j, struct mob_err *err)
         if (j->number == 0)
             return side_write(j, 0, err);
         return mob_err_set(err, MOB_EBEHIND,
-                           "%s is at commit %" PRIu64 " and journal.commit beside it is missing or damaged, so nothing"
+                           "%s is at commit %" PRIu64
+                           " and journal.commit beside it is missing or damaged, so nothing"
                            " shows that no commit was lost; restore both from one backup",
                            j->name, j->number);
     }
     if (seen > j->number)
         return mob_err_set(err, MOB_EBEHIND,
-                           "%s is at commit %" PRIu64 " but commit %" PRIu64 " was acknowledged: commits are lost; restore"
+                           "%s is at commit %" PRIu64 " but commit %" PRIu64
+                           " was acknowledged: commits are lost; restore"
                            " the database with its -wal file from a backup",
                            j->name, j->number, seen);
     return MOB_OK;
@@ -166,7 +181,8 @@ static int read_number(struct journal *j, const char *query, uint64_t *out, stru
 {
     sqlite3_stmt *stmt = NULL;
     int rc = MOB_OK;
-    if (sqlite3_prepare_v2(j->db, query, -1, &stmt, NULL) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
+    if (sqlite3_prepare_v2(j->db, query, -1, &stmt, NULL) != SQLITE_OK ||
+        sqlite3_step(stmt) != SQLITE_ROW)
         rc = db_failed(j, err, query);
     else
         *out = (uint64_t)sqlite3_column_int64(stmt, 0);
@@ -178,7 +194,8 @@ static int check_whole(struct journal *j, struct mob_err *err)
 {
     sqlite3_stmt *stmt = NULL;
     int rc = MOB_OK;
-    if (sqlite3_prepare_v2(j->db, "PRAGMA quick_check(1)", -1, &stmt, NULL) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
+    if (sqlite3_prepare_v2(j->db, "PRAGMA quick_check(1)", -1, &stmt, NULL) != SQLITE_OK ||
+        sqlite3_step(stmt) != SQLITE_ROW)
         rc = db_failed(j, err, "cannot be checked");
     else if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
         rc = mob_err_set(err, MOB_EJOURNAL, "%s is damaged: %s; restore it from a backup", j->name,
@@ -200,19 +217,24 @@ static int open_schema(struct journal *j, struct mob_err *err)
         return rc;
     if (tables == 0 && id == 0) {
         char text[sizeof schema + 128];
-        snprintf(text, sizeof text, "BEGIN; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", schema,
+        snprintf(text, sizeof text,
+                 "BEGIN; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", schema,
                  APPLICATION_ID, SCHEMA_VERSION);
         return run(j, text, err);
     }
     if (id != APPLICATION_ID)
-        return mob_err_set(err, MOB_ESCHEMA, "%s belongs to another program; name another directory", j->name);
+        return mob_err_set(err, MOB_ESCHEMA,
+                           "%s belongs to another program; name another directory", j->name);
     if (version != SCHEMA_VERSION)
-        return mob_err_set(err, MOB_ESCHEMA, "%s has schema %" PRIu64 ", this head reads %d; use the Mobula that made it",
+        return mob_err_set(err, MOB_ESCHEMA,
+                           "%s has schema %" PRIu64
+                           ", this head reads %d; use the Mobula that made it",
                            j->name, version, SCHEMA_VERSION);
     return check_whole(j, err);
 }
 
-static int prepare(struct journal *j, const char *text, sqlite3_stmt **out, const char **rest, struct mob_err *err)
+static int prepare(struct journal *j, const char *text, sqlite3_stmt **out, const char **rest,
+                   struct mob_err *err)
 {
     if (sqlite3_prepare_v3(j->db, text, -1, SQLITE_PREPARE_PERSISTENT, out, rest) != SQLITE_OK)
         return db_failed(j, err, text);
@@ -230,7 +252,8 @@ static int prepare_all(struct journal *j, struct mob_err *err)
         const char *text = sql[row].apply;
         for (unsigned i = 0; rc == MOB_OK && *text != 0; i++)
             rc = i < APPLY_MAX ? prepare(j, text, &j->apply[row][i], &text, err)
-                               : mob_err_set(err, MOB_EBUG, "%s: more than %d statements", sql[row].apply, APPLY_MAX);
+                               : mob_err_set(err, MOB_EBUG, "%s: more than %d statements",
+                                             sql[row].apply, APPLY_MAX);
     }
     return rc;
 }
@@ -252,13 +275,17 @@ static int open_files(struct journal *j, const char *dir, struct mob_err *err)
 static int open_database(struct journal *j, struct mob_err *err)
 {
     bool disk = j->side_fd >= 0;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     if (sqlite3_open_v2(j->name, &j->db, flags, NULL) != SQLITE_OK)
         return db_failed(j, err, "cannot be opened");
-    int rc = run(j, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024", err);
+    int rc = run(
+        j, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024",
+        err);
     /* The first access takes the lock, and holds it: no second head, no shared-memory file. */
     if (rc == MOB_OK && disk)
-        rc = run(j, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT", err);
+        rc = run(j, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT",
+                 err);
     if (rc == MOB_OK)
         rc = open_schema(j, err);
     if (rc == MOB_OK)
@@ -311,7 +338,8 @@ uint64_t journal_number(const struct journal *j)
 
 /* ---- committing ---- */
 
-/* Each binds its columns from `at` on and returns how many. What a statement does not use is out of range: no matter. */
+/* Each binds its columns from `at` on and returns how many. What a statement does not use is out of
+ * range: no matter. */
 static int bind_u64(sqlite3_stmt *s, int at, uint64_t v)
 {
     sqlite3_bind_int64(s, at, (sqlite3_int64)v);
@@ -343,15 +371,15 @@ static enum row bind_record(sqlite3_stmt *(*apply)[APPLY_MAX], const struct reco
 {
     int at = 1;
     switch (r->kind) {
-#define F(kind, name, doc)                   at += bind_##kind(stmt, at, m->name);
-#define RECORD(name, number, doc, fields, apply_sql, load)     \
-    case number: {                                             \
-        const struct record_##name *m = &r->name;              \
-        sqlite3_stmt *stmt = apply[row_##name][i];             \
-        if (stmt != NULL) {                                    \
-            fields                                             \
-        }                                                      \
-        return row_##name;                                     \
+#define F(kind, name, doc) at += bind_##kind(stmt, at, m->name);
+#define RECORD(name, number, doc, fields, apply_sql, load)                                         \
+    case number: {                                                                                 \
+        const struct record_##name *m = &r->name;                                                  \
+        sqlite3_stmt *stmt = apply[row_##name][i];                                                 \
+        if (stmt != NULL) {                                                                        \
+            fields                                                                                 \
+        }                                                                                          \
+        return row_##name;                                                                         \
     }
 #include "head/records.def"
 #undef RECORD
@@ -388,9 +416,12 @@ static int apply_all(struct journal *j, uint64_t number, struct view records, st
     while (rc == MOB_OK && record_next(&c, &r))
         rc = apply_record(j, &r, err);
     if (rc == MOB_OK && c.failed)
-        rc = mob_err_set(err, MOB_EBUG, "%s: a record of commit %" PRIu64 " is malformed", j->name, number);
+        rc = mob_err_set(err, MOB_EBUG, "%s: a record of commit %" PRIu64 " is malformed", j->name,
+                         number);
     if (rc == MOB_OK && fail_in != 0 && --fail_in == 0)
-        rc = mob_err_set(err, MOB_EJOURNAL, "%s: commit %" PRIu64 " failed because a test asked for it", j->name, number);
+        rc = mob_err_set(err, MOB_EJOURNAL,
+                         "%s: commit %" PRIu64 " failed because a test asked for it", j->name,
+                         number);
     bind_u64(j->set_number, 1, number);
     if (rc == MOB_OK)
         rc = step(j, j->set_number, err);
@@ -402,9 +433,11 @@ static int apply_all(struct journal *j, uint64_t number, struct view records, st
 int journal_commit(struct journal *j, uint64_t number, struct view records, struct mob_err *err)
 {
     if (j->failed)
-        return mob_err_set(err, MOB_EJOURNAL, "%s: a commit failed before; start the head again", j->name);
+        return mob_err_set(err, MOB_EJOURNAL, "%s: a commit failed before; start the head again",
+                           j->name);
     if (number != j->number + 1)
-        return mob_err_set(err, MOB_EBUG, "%s: commit %" PRIu64 " after %" PRIu64, j->name, number, j->number);
+        return mob_err_set(err, MOB_EBUG, "%s: commit %" PRIu64 " after %" PRIu64, j->name, number,
+                           j->number);
     int rc = apply_all(j, number, records, err);
     if (rc == MOB_OK && j->side_fd >= 0)
         rc = side_write(j, number, err);
@@ -449,12 +482,11 @@ static void read_row(sqlite3_stmt *s, enum row row, struct record *r)
     int at = 0;
     switch (row) {
 #define F(kind, name, doc) m->name = column_##kind(s, &at);
-#define RECORD(name, number, doc, fields, apply, load) \
-    case row_##name: {                                 \
-        struct record_##name *m = &r->name;            \
-        r->kind = RECORD_##name;                       \
-        fields                                         \
-        break;                                         \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case row_##name: {                                                                             \
+        struct record_##name *m = &r->name;                                                        \
+        r->kind = RECORD_##name;                                                                   \
+        fields break;                                                                              \
     }
 #include "head/records.def"
 #undef RECORD
@@ -472,7 +504,8 @@ int journal_load(struct journal *j, struct buffer *records, struct mob_err *err)
             continue;
         sqlite3_stmt *stmt = NULL;
         int more = sqlite3_prepare_v2(j->db, sql[row].load, -1, &stmt, NULL);
-        while (rc == MOB_OK && (more == SQLITE_OK || more == SQLITE_ROW) && (more = sqlite3_step(stmt)) == SQLITE_ROW) {
+        while (rc == MOB_OK && (more == SQLITE_OK || more == SQLITE_ROW) &&
+               (more = sqlite3_step(stmt)) == SQLITE_ROW) {
             struct record r;
             read_row(stmt, row, &r);
             rc = record_pack(records, &r);

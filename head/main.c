@@ -19,7 +19,10 @@ static int print_help(void)
 static struct head_shell_config config_of(const struct settings *s, struct view token)
 {
     return (struct head_shell_config){
-        .core = {.access = {.own_uid = geteuid(), .uids = s->uid.list, .uid_count = s->uid.count, .token = token},
+        .core = {.access = {.own_uid = geteuid(),
+                            .uids = s->uid.list,
+                            .uid_count = s->uid.count,
+                            .token = token},
                  .connections_max = (uint32_t)s->connections_max,
                  .nodes_max = (uint32_t)s->nodes_max,
                  .jobs_max = (uint32_t)s->jobs_max,
@@ -42,7 +45,9 @@ static int run(const struct settings *s, struct daemon *daemon, struct mob_err *
     struct view token;
     int rc = daemon_read_token(s->token_fd, token_bytes, &token, err);
     if (rc == MOB_OK && *s->listen == 0)
-        rc = mob_err_set(err, MOB_EOPTION, "--listen is missing: say where to listen, such as ipc:///run/mobula/head.sock");
+        rc = mob_err_set(
+            err, MOB_EOPTION,
+            "--listen is missing: say where to listen, such as ipc:///run/mobula/head.sock");
     if (rc != MOB_OK)
         return rc;
     struct head_shell_config config = config_of(s, token);
@@ -59,7 +64,8 @@ int main(int argc, char **argv)
     int rc = settings_read(&settings, ROLE_HEAD, argv, environ, &err);
     if (rc == MOB_OK && settings.help)
         return print_help();
-    int opened = daemon_open(&daemon, settings.life_fd, settings.ready_fd, rc == MOB_OK ? &err : NULL);
+    int opened =
+        daemon_open(&daemon, settings.life_fd, settings.ready_fd, rc == MOB_OK ? &err : NULL);
     log_start("head", (enum log_level)log_level_of(settings.log_level));
     if (rc == MOB_OK && settings.unknown != NULL)
         log_warn("settings.unknown variable=\"%.80s\"", settings.unknown);

@@ -1,5 +1,5 @@
-/* records.c: all of it comes from records.def, in the way of protocol/messages.c. A record is packed as messages are,
- * because a standby will one day be sent the same bytes. */
+/* records.c: all of it comes from records.def, in the way of protocol/messages.c. A record is
+ * packed as messages are, because a standby will one day be sent the same bytes. */
 #include "head/records.h"
 
 #include <inttypes.h>
@@ -59,11 +59,11 @@ static size_t record_bound(const struct record *r)
 {
     switch (r->kind) {
 #define F(kind, name, doc) +BOUND_##kind(m->name)
-#define RECORD(name, number, doc, fields, apply, load) \
-    case number: {                                     \
-        const struct record_##name *m = &r->name;      \
-        (void)m;                                       \
-        return (size_t)10u fields;                     \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case number: {                                                                                 \
+        const struct record_##name *m = &r->name;                                                  \
+        (void)m;                                                                                   \
+        return (size_t)10u fields;                                                                 \
     }
 #include "head/records.def"
 #undef RECORD
@@ -80,13 +80,12 @@ int record_pack(struct buffer *b, const struct record *r)
     msgpack_packer pk = {b, write_reserved};
     switch (r->kind) {
 #define F(kind, name, doc) pack_##kind(&pk, m->name);
-#define RECORD(name, number, doc, fields, apply, load) \
-    case number: {                                     \
-        const struct record_##name *m = &r->name;      \
-        msgpack_pack_array(&pk, 1 + fields_##name);    \
-        msgpack_pack_uint32(&pk, number);              \
-        fields                                         \
-        return MOB_OK;                                 \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case number: {                                                                                 \
+        const struct record_##name *m = &r->name;                                                  \
+        msgpack_pack_array(&pk, 1 + fields_##name);                                                \
+        msgpack_pack_uint32(&pk, number);                                                          \
+        fields return MOB_OK;                                                                      \
     }
 #include "head/records.def"
 #undef RECORD
@@ -114,16 +113,14 @@ bool record_next(struct cursor *c, struct record *r)
     count--;
     switch (number) {
 #define F(kind, name, doc) m->name = cursor_##kind(c);
-#define RECORD(name, number, doc, fields, apply, load) \
-    case number: {                                     \
-        struct record_##name *m = &r->name;            \
-        r->kind = RECORD_##name;                     \
-        if (count < fields_##name)                     \
-            c->failed = true;                          \
-        fields                                         \
-        if (!c->failed)                                \
-            cursor_skip(c, count - fields_##name);     \
-        break;                                         \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case number: {                                                                                 \
+        struct record_##name *m = &r->name;                                                        \
+        r->kind = RECORD_##name;                                                                   \
+        if (count < fields_##name)                                                                 \
+            c->failed = true;                                                                      \
+        fields if (!c->failed) cursor_skip(c, count - fields_##name);                              \
+        break;                                                                                     \
     }
 #include "head/records.def"
 #undef RECORD
@@ -137,8 +134,8 @@ bool record_next(struct cursor *c, struct record *r)
 const char *record_name(enum record_number number)
 {
     switch (number) {
-#define RECORD(name, number, doc, fields, apply, load) \
-    case number:                                       \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case number:                                                                                   \
         return #name;
 #include "head/records.def"
 #undef RECORD
@@ -202,15 +199,14 @@ size_t record_print(const struct record *r, char *text, size_t size)
 {
     struct line line = {text, size, 0};
     switch (r->kind) {
-#define F(kind, name, doc)      \
-    line_add(&line, " " #name "="); \
+#define F(kind, name, doc)                                                                         \
+    line_add(&line, " " #name "=");                                                                \
     print_##kind(&line, m->name);
-#define RECORD(name, number, doc, fields, apply, load) \
-    case number: {                                     \
-        const struct record_##name *m = &r->name;      \
-        line_add(&line, #name);                        \
-        fields                                         \
-        return line.length;                            \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case number: {                                                                                 \
+        const struct record_##name *m = &r->name;                                                  \
+        line_add(&line, #name);                                                                    \
+        fields return line.length;                                                                 \
     }
 #include "head/records.def"
 #undef RECORD
@@ -232,8 +228,8 @@ const enum record_number *record_numbers(void)
     return numbers;
 }
 
-#define SEED_u64(s)    ((s) * 0x9e3779b97f4a7c15u >> ((s) % 64))
-#define SEED_u32(s)    ((uint32_t)((s) * 0x9e3779b9u))
+#define SEED_u64(s)    ((s)*0x9e3779b97f4a7c15u >> ((s) % 64))
+#define SEED_u32(s)    ((uint32_t)((s)*0x9e3779b9u))
 #define SEED_i64(s)    ((int64_t)SEED_u64(s))
 #define SEED_text(s)   ((struct view){&"the quick brown fox"[(s) % 10], (s) % 10})
 #define SEED_object(s) ((struct mob_object){(s), (s) + 1})
@@ -242,14 +238,13 @@ void record_seed(struct record *r, enum record_number wanted, uint64_t seed)
 {
     r->kind = wanted;
     switch (wanted) {
-#define F(kind, name, doc)      \
-    m->name = SEED_##kind(seed); \
+#define F(kind, name, doc)                                                                         \
+    m->name = SEED_##kind(seed);                                                                   \
     seed = seed * 6364136223846793005u + 1442695040888963407u;
-#define RECORD(name, number, doc, fields, apply, load) \
-    case number: {                                     \
-        struct record_##name *m = &r->name;            \
-        fields                                         \
-        break;                                         \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case number: {                                                                                 \
+        struct record_##name *m = &r->name;                                                        \
+        fields break;                                                                              \
     }
 #include "head/records.def"
 #undef RECORD

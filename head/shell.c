@@ -1,6 +1,6 @@
-/* shell.c: take all that waits, commit once, then send (group commit): under load one sync serves many events, at rest
- * an answer waits for one sync only. The loop has no timer of its own and no periodic wake-up: the core's deadline is the
- * time-out of the wait. */
+/* shell.c: take all that waits, commit once, then send (group commit): under load one sync serves
+ * many events, at rest an answer waits for one sync only. The loop has no timer of its own and no
+ * periodic wake-up: the core's deadline is the time-out of the wait. */
 #include "head/shell.h"
 
 #include <errno.h>
@@ -14,7 +14,10 @@
 #include "protocol/log.h"
 #include "protocol/transport.h"
 
-enum { EVENTS_MAX = 256, TURNS_MAX = 16 }; /* taken before a commit; turns before signals are looked at */
+enum {
+    EVENTS_MAX = 256,
+    TURNS_MAX = 16
+}; /* taken before a commit; turns before signals are looked at */
 
 struct shell {
     struct head_core *core;
@@ -79,12 +82,14 @@ static bool send_all(struct shell *s, uint64_t now_ms)
         sent = true;
         int rc = transport_send(s->transport, connection, frame);
         if (rc != MOB_OK)
-            log_debug("frame.dropped connection=%" PRIu64 " code=%s", connection, mob_error_name(rc));
+            log_debug("frame.dropped connection=%" PRIu64 " code=%s", connection,
+                      mob_error_name(rc));
     }
     return sent;
 }
 
-/* `*busy`: something was taken or sent, so there may be more at once (sending can take up the transport's signal). */
+/* `*busy`: something was taken or sent, so there may be more at once (sending can take up the
+ * transport's signal). */
 static int turn(struct shell *s, bool *busy, struct mob_err *err)
 {
     uint64_t now_ms = clock_now_ms();
@@ -122,7 +127,8 @@ static bool wait_for_input(struct shell *s, int timeout_ms)
             log_info("head.stop reason=\"the process that started it has ended\"");
             return true;
         }
-        if (events[i].data.fd == s->daemon->signal_fd && read(s->daemon->signal_fd, &signal, sizeof signal) > 0) {
+        if (events[i].data.fd == s->daemon->signal_fd &&
+            read(s->daemon->signal_fd, &signal, sizeof signal) > 0) {
             log_info("head.stop signal=%" PRIu32 " pid=%" PRIu32, signal.ssi_signo, signal.ssi_pid);
             return true;
         }
@@ -164,7 +170,8 @@ static int recover(struct shell *s, const struct head_shell_config *config, stru
     if (rc == MOB_OK)
         rc = journal_load(s->journal, &records, err);
     if (rc == MOB_OK)
-        rc = head_core_replay(s->core, (struct view){buffer_head(&records), buffer_size(&records)}, err);
+        rc = head_core_replay(s->core, (struct view){buffer_head(&records), buffer_size(&records)},
+                              err);
     buffer_fini(&records);
     if (rc != MOB_OK)
         return rc;
@@ -196,12 +203,14 @@ static int start(struct shell *s, const struct head_shell_config *config, struct
     return rc;
 }
 
-int head_shell_run(const struct head_shell_config *config, struct daemon *daemon, struct mob_err *err)
+int head_shell_run(const struct head_shell_config *config, struct daemon *daemon,
+                   struct mob_err *err)
 {
     struct shell s = {.daemon = daemon, .epoll_fd = -1};
     int rc = start(&s, config, err);
     if (rc == MOB_OK) {
-        log_info("head.start endpoint=%s epoch=%" PRIu64 " data=%s", transport_endpoint(s.transport), head_core_epoch(s.core),
+        log_info("head.start endpoint=%s epoch=%" PRIu64 " data=%s",
+                 transport_endpoint(s.transport), head_core_epoch(s.core),
                  config->data != NULL ? config->data : "memory");
         daemon_ready(daemon, transport_endpoint(s.transport));
         rc = serve(&s, err);

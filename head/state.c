@@ -1,5 +1,5 @@
-/* state.c: one function per record. An allocation that fails aborts: the head restarts and replays, which is a tested
- * path, and half a change never happens. */
+/* state.c: one function per record. An allocation that fails aborts: the head restarts and replays,
+ * which is a tested path, and half a change never happens. */
 #include "head/state.h"
 
 #include <assert.h>
@@ -144,7 +144,10 @@ static const char *apply_counter_set(struct state *s, const struct record_counte
     struct {
         const char *name;
         uint64_t *at;
-    } counters[] = {{"epoch", &s->epoch}, {"job", &s->last_job}, {"node", &s->last_node}, {"process", &s->last_process}};
+    } counters[] = {{"epoch", &s->epoch},
+                    {"job", &s->last_job},
+                    {"node", &s->last_node},
+                    {"process", &s->last_process}};
     for (unsigned i = 0; i < sizeof counters / sizeof counters[0]; i++) {
         if (!same_text(counters[i].name, r->name))
             continue;
@@ -296,9 +299,9 @@ int state_apply(struct state *s, const struct record *r, struct mob_err *err)
 {
     const char *wrong = "unknown record";
     switch (r->kind) {
-#define RECORD(name, number, doc, fields, apply, load) \
-    case number:                                       \
-        wrong = apply_##name(s, &r->name);             \
+#define RECORD(name, number, doc, fields, apply, load)                                             \
+    case number:                                                                                   \
+        wrong = apply_##name(s, &r->name);                                                         \
         break;
 #include "head/records.def"
 #undef RECORD
@@ -327,7 +330,8 @@ static int by_object(const void *a, const void *b)
     return (*x)->id.seq < (*y)->id.seq ? -1 : (*x)->id.seq > (*y)->id.seq;
 }
 
-static void dump_line(struct buffer *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void dump_line(struct buffer *out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void dump_line(struct buffer *out, const char *format, ...)
 {
     va_list args, again;
@@ -345,7 +349,9 @@ static void dump_line(struct buffer *out, const char *format, ...)
 
 static void dump_node(struct buffer *out, const struct state_node *n)
 {
-    dump_line(out, "node %" PRIu64 " incarnation=%" PRIx64 " place=%s:%s cpus=%" PRIu64 " store=%" PRIu64 " request=%" PRIu64,
+    dump_line(out,
+              "node %" PRIu64 " incarnation=%" PRIx64 " place=%s:%s cpus=%" PRIu64 " store=%" PRIu64
+              " request=%" PRIu64,
               n->node, n->incarnation, n->machine, n->local, n->cpus, n->store_bytes, n->request);
     for (const struct state_block *b = n->blocks; b != NULL; b = b->next)
         dump_line(out, " block=%" PRIu64 "+%" PRIu64 "@%" PRIu64, b->first, b->count, b->request);
@@ -354,39 +360,43 @@ static void dump_node(struct buffer *out, const struct state_node *n)
 
 static void dump_job(struct buffer *out, const struct state_job *j)
 {
-    dump_line(out, "job %" PRIu64 " node=%" PRIu64 " request=%" PRIu64 " driver=%" PRIu64 " pid=%" PRIu64 " uid=%" PRIu64, j->job,
-              j->node, j->request, j->driver, j->pid, j->uid);
+    dump_line(out,
+              "job %" PRIu64 " node=%" PRIu64 " request=%" PRIu64 " driver=%" PRIu64 " pid=%" PRIu64
+              " uid=%" PRIu64,
+              j->job, j->node, j->request, j->driver, j->pid, j->uid);
     dump_line(out, " ended=%d code=%" PRId64 " command=%s\n", j->ended, j->code, j->command);
 }
 
 static void dump_worker(struct buffer *out, const struct state_worker *w)
 {
-    dump_line(out, "worker %" PRIu64 " job=%" PRIu64 " node=%" PRIu64 " pid=%" PRIu64 "\n", w->process, w->job, w->node, w->pid);
+    dump_line(out, "worker %" PRIu64 " job=%" PRIu64 " node=%" PRIu64 " pid=%" PRIu64 "\n",
+              w->process, w->job, w->node, w->pid);
 }
 
 static void dump_object(struct buffer *out, const struct state_object *o)
 {
-    dump_line(out, "object %" PRIu64 ".%" PRIu64 " job=%" PRIu64 " node=%" PRIu64 " size=%" PRIu64 "\n", o->id.owner, o->id.seq,
-              o->job, o->node, o->size);
+    dump_line(out,
+              "object %" PRIu64 ".%" PRIu64 " job=%" PRIu64 " node=%" PRIu64 " size=%" PRIu64 "\n",
+              o->id.owner, o->id.seq, o->job, o->node, o->size);
 }
 
 /* Each table in the order of its ids: live and replayed states inserted in different orders. */
-#define DUMP_TABLE(type, first, compare, print)                                       \
-    do {                                                                              \
-        unsigned count = HASH_COUNT(first), n = 0;                                    \
-        const struct type **rows = must(memory_alloc((count + 1) * sizeof *rows));    \
-        for (const struct type *row = (first); row != NULL; row = row->hh.next)       \
-            rows[n++] = row;                                                          \
-        qsort(rows, count, sizeof *rows, compare);                                    \
-        for (unsigned i = 0; i < count; i++)                                          \
-            print(out, rows[i]);                                                      \
-        memory_free(rows);                                                            \
+#define DUMP_TABLE(type, first, compare, print)                                                    \
+    do {                                                                                           \
+        unsigned count = HASH_COUNT(first), n = 0;                                                 \
+        const struct type **rows = must(memory_alloc((count + 1) * sizeof *rows));                 \
+        for (const struct type *row = (first); row != NULL; row = row->hh.next)                    \
+            rows[n++] = row;                                                                       \
+        qsort(rows, count, sizeof *rows, compare);                                                 \
+        for (unsigned i = 0; i < count; i++)                                                       \
+            print(out, rows[i]);                                                                   \
+        memory_free(rows);                                                                         \
     } while (0)
 
 int state_dump(const struct state *s, struct buffer *out)
 {
-    dump_line(out, "epoch %" PRIu64 " job %" PRIu64 " node %" PRIu64 " process %" PRIu64 "\n", s->epoch, s->last_job, s->last_node,
-              s->last_process);
+    dump_line(out, "epoch %" PRIu64 " job %" PRIu64 " node %" PRIu64 " process %" PRIu64 "\n",
+              s->epoch, s->last_job, s->last_node, s->last_process);
     DUMP_TABLE(state_node, s->nodes, by_id, dump_node);
     DUMP_TABLE(state_job, s->jobs, by_id, dump_job);
     DUMP_TABLE(state_worker, s->workers, by_id, dump_worker);
@@ -403,11 +413,14 @@ static bool check_blocks(const struct state *s, const struct state_node *n, stru
 {
     for (const struct state_block *b = n->blocks; b != NULL; b = b->next) {
         if (b->first + b->count - 1 > s->last_process)
-            return mob_err_set(err, MOB_EBUG, "block %" PRIu64 " lies above the counter", b->first), false;
+            return mob_err_set(err, MOB_EBUG, "block %" PRIu64 " lies above the counter", b->first),
+                   false;
         for (const struct state_node *m = s->nodes; m != NULL; m = m->hh.next)
             for (const struct state_block *o = m->blocks; o != NULL; o = o->next)
                 if (blocks_overlap(b, o))
-                    return mob_err_set(err, MOB_EBUG, "process ids from %" PRIu64 " were given twice", b->first), false;
+                    return mob_err_set(err, MOB_EBUG,
+                                       "process ids from %" PRIu64 " were given twice", b->first),
+                           false;
     }
     return true;
 }
@@ -416,12 +429,17 @@ static bool check_job(const struct state *s, const struct state_job *j, struct m
 {
     if (j->ended)
         return (j->workers == NULL && j->objects == NULL) ||
-               (mob_err_set(err, MOB_EBUG, "ended job %" PRIu64 " has workers or objects", j->job), false);
+               (mob_err_set(err, MOB_EBUG, "ended job %" PRIu64 " has workers or objects", j->job),
+                false);
     if (state_find_node(s, j->node) == NULL)
         return mob_err_set(err, MOB_EBUG, "job %" PRIu64 " has no node", j->job), false;
     for (const struct state_job *other = j->hh.next; other != NULL; other = other->hh.next)
-        if (!other->ended && other->node == j->node && (other->request == j->request || other->driver == j->driver))
-            return mob_err_set(err, MOB_EBUG, "jobs %" PRIu64 " and %" PRIu64 " come of one request", j->job, other->job), false;
+        if (!other->ended && other->node == j->node &&
+            (other->request == j->request || other->driver == j->driver))
+            return mob_err_set(err, MOB_EBUG,
+                               "jobs %" PRIu64 " and %" PRIu64 " come of one request", j->job,
+                               other->job),
+                   false;
     return true;
 }
 

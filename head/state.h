@@ -1,11 +1,19 @@
-/* state.h: what the head knows for good: nodes, their blocks of process ids, jobs, workers, stored objects, counters.
- * Changed by records alone, when they are made and when they are replayed, so that a restarted head holds the same.
- * The core (head/core.c) decides which records to make.
- * Owns all of it. Bounds: the core's, checked before a record is made. Runs on: the head's loop. Touches: no I/O.
- * Invariants (state_check): a job that has not ended has a living node; workers and objects belong to jobs that have
- * not ended; no process id belongs to two blocks, and none lies above the counter. */
+/* state.h: what the head knows for good: nodes, their blocks of process ids, jobs, workers, stored
+ * objects, counters. Changed by records alone, when they are made and when they are replayed, so
+ * that a restarted head holds the same. The core (head/core.c) decides which records to make. Owns
+ * all of it. Bounds: the core's, checked before a record is made. Runs on: the head's loop.
+ * Touches: no I/O. Invariants (state_check): a job that has not ended has a living node; workers
+ * and objects belong to jobs that have not ended; no process id belongs to two blocks, and none
+ * lies above the counter. */
 #ifndef MOB_HEAD_STATE_H
 #define MOB_HEAD_STATE_H
+#include <stdlib.h>
+
+#include "protocol/memory.h"
+
+#define uthash_fatal(text)   abort()
+#define uthash_malloc(size)  memory_alloc(size)
+#define uthash_free(p, size) memory_free(p)
 #include <uthash.h>
 
 #include "head/records.h"
@@ -18,7 +26,8 @@ struct state_block {
 };
 
 struct state_node {
-    uint64_t node, incarnation, session; /* session: of the newest link; the one it joined over is durable */
+    uint64_t node, incarnation,
+        session; /* session: of the newest link; the one it joined over is durable */
     char *machine, *local;
     uint64_t cpus, store_bytes;
     uint64_t request; /* highest job_start that took effect */
@@ -67,8 +76,8 @@ struct state {
 };
 
 void state_fini(struct state *s);
-/* Make the change that the record says. MOB_EJOURNAL with `err`: it contradicts the state, which is unchanged; a damaged
- * database, or a bug. */
+/* Make the change that the record says. MOB_EJOURNAL with `err`: it contradicts the state, which is
+ * unchanged; a damaged database, or a bug. */
 int state_apply(struct state *s, const struct record *r, struct mob_err *err) MOB_MUST_CHECK;
 
 struct state_node *state_find_node(const struct state *s, uint64_t node);
@@ -80,7 +89,8 @@ struct state_object *state_find_object(const struct state *s, struct mob_object 
 /* Whether the process id lies in a block of the node. */
 bool state_has_process(const struct state_node *node, uint64_t process);
 
-/* The durable state as text, one line each, sorted by id: equal states give equal text. MOB_ENOMEM. */
+/* The durable state as text, one line each, sorted by id: equal states give equal text. MOB_ENOMEM.
+ */
 int state_dump(const struct state *s, struct buffer *out) MOB_MUST_CHECK;
 bool state_check(const struct state *s, struct mob_err *err);
 #endif

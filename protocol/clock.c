@@ -1,4 +1,5 @@
-/* clock.c: CLOCK_MONOTONIC and not CLOCK_BOOTTIME: deadlines should not all pass because a laptop slept. */
+/* clock.c: CLOCK_MONOTONIC and not CLOCK_BOOTTIME: deadlines should not all pass because a laptop
+ * slept. */
 #include "protocol/clock.h"
 
 #include <time.h>

@@ -1,4 +1,5 @@
-/* daemon.c: signals become a descriptor in the loop, since libzmq, SQLite and a handler do not mix. */
+/* daemon.c: signals become a descriptor in the loop, since libzmq, SQLite and a handler do not mix.
+ */
 #include "protocol/daemon.h"
 
 #include <errno.h>
@@ -96,14 +97,17 @@ void daemon_failed(struct daemon *d, const struct mob_err *err)
     tell(d, mob_error_name(err->code), err->text);
 }
 
-int daemon_read_token(int fd, uint8_t token[DAEMON_TOKEN_MAX], struct view *out, struct mob_err *err)
+int daemon_read_token(int fd, uint8_t token[DAEMON_TOKEN_MAX], struct view *out,
+                      struct mob_err *err)
 {
     size_t size = 0;
     ssize_t got = 0;
     *out = (struct view){token, 0};
     if (fd < 0)
         return MOB_OK;
-    while (size < DAEMON_TOKEN_MAX && ((got = read(fd, token + size, DAEMON_TOKEN_MAX - size)) > 0 || (got < 0 && errno == EINTR)))
+    while (size < DAEMON_TOKEN_MAX &&
+           ((got = read(fd, token + size, DAEMON_TOKEN_MAX - size)) > 0 ||
+            (got < 0 && errno == EINTR)))
         size += got > 0 ? (size_t)got : 0;
     int rc = got < 0 ? mob_err_system(err, "cannot read the token from descriptor %d", fd) : MOB_OK;
     if (rc == MOB_OK && size == DAEMON_TOKEN_MAX)

@@ -1,7 +1,6 @@
-/* daemon.h: what head and node do alike as processes: their descriptors, signals, whose life they follow, and whom they
- * tell that they serve.
- * Owns the signal descriptor and the two inherited ones. Runs on: the main thread, before any other is made. Touches:
- * descriptors, signals. */
+/* daemon.h: what head and node do alike as processes: their descriptors, signals, whose life they
+ * follow, and whom they tell that they serve. Owns the signal descriptor and the two inherited
+ * ones. Runs on: the main thread, before any other is made. Touches: descriptors, signals. */
 #ifndef MOB_PROTOCOL_DAEMON_H
 #define MOB_PROTOCOL_DAEMON_H
 #include "protocol/cursor.h"
@@ -15,10 +14,11 @@ struct daemon {
     int ready_fd;  /* -1: nobody waits, or was told */
 };
 
-/* First of all in main: descriptors 0 to 2 exist, so that no socket or database becomes stdout; all others close at
- * exec; small processes stay small. */
+/* First of all in main: descriptors 0 to 2 exist, so that no socket or database becomes stdout; all
+ * others close at exec; small processes stay small. */
 void daemon_begin(void);
-/* Block the signals, check the inherited descriptors (-1: none). MOB_EOPTION when one is not open. */
+/* Block the signals, check the inherited descriptors (-1: none). MOB_EOPTION when one is not open.
+ */
 int daemon_open(struct daemon *d, int life_fd, int ready_fd, struct mob_err *err) MOB_MUST_CHECK;
 /* Close what is open. */
 void daemon_close(struct daemon *d);
@@ -26,5 +26,6 @@ void daemon_close(struct daemon *d);
 void daemon_ready(struct daemon *d, const char *where);
 void daemon_failed(struct daemon *d, const struct mob_err *err);
 /* Read the secret to its end and close `fd`. -1 gives an empty one. MOB_ETOOBIG, MOB_ESYSTEM. */
-int daemon_read_token(int fd, uint8_t token[DAEMON_TOKEN_MAX], struct view *out, struct mob_err *err) MOB_MUST_CHECK;
+int daemon_read_token(int fd, uint8_t token[DAEMON_TOKEN_MAX], struct view *out,
+                      struct mob_err *err) MOB_MUST_CHECK;
 #endif

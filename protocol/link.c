@@ -1,10 +1,11 @@
 /* link.c: cumulative acknowledgements and a small window.
  *
- * The transport beneath (libzmq over ipc or loopback tcp) is ordered and loses frames only when a connection breaks or
- * a queue is full; the simulation's network does everything else too. So the common path is one frame, one delayed
- * acknowledgement. After a time-out only the oldest frame is repeated, because a peer that has stopped must not be
- * fed the whole window again and again into libzmq's queue; once acknowledgements move, the frames behind it are
- * repeated at twice the rate at which they are acknowledged. Selective acknowledgements were left out: the receiver keeps
+ * The transport beneath (libzmq over ipc or loopback tcp) is ordered and loses frames only when a
+ * connection breaks or a queue is full; the simulation's network does everything else too. So the
+ * common path is one frame, one delayed acknowledgement. After a time-out only the oldest frame is
+ * repeated, because a peer that has stopped must not be fed the whole window again and again into
+ * libzmq's queue; once acknowledgements move, the frames behind it are repeated at twice the rate
+ * at which they are acknowledged. Selective acknowledgements were left out: the receiver keeps
  * early frames, so one repeated frame usually closes the gap and the acknowledgement jumps. */
 #include "protocol/link.h"
 
@@ -109,7 +110,8 @@ int link_restart(struct link *link, uint64_t session, struct view hello)
 
 /* ---- sending ---- */
 
-static bool frame_build(struct link *link, uint64_t number, const struct buffer *body, struct view *frame)
+static bool frame_build(struct link *link, uint64_t number, const struct buffer *body,
+                        struct view *frame)
 {
     struct msg_link head = {link->session, number, link->received};
     buffer_clear(&link->frame);
@@ -139,7 +141,8 @@ static void timer_start(struct link *link, uint64_t now_ms)
 
 static void time_out(struct link *link, uint64_t now_ms)
 {
-    link->repeat_ms = link->repeat_ms * 2 < LINK_REPEAT_MAX_MS ? link->repeat_ms * 2 : LINK_REPEAT_MAX_MS;
+    link->repeat_ms =
+        link->repeat_ms * 2 < LINK_REPEAT_MAX_MS ? link->repeat_ms * 2 : LINK_REPEAT_MAX_MS;
     link->repeat_at_ms = now_ms + link->repeat_ms;
     link->recover_end = link->sent;
     link->again = link->acked + 1;
@@ -200,7 +203,8 @@ static void on_ack(struct link *link, uint64_t ack, uint64_t now_ms)
     if (link->again_end < link->again)
         link->again_end = link->again;
     if (link->acked < link->recover_end) {
-        uint64_t end = link->acked + 2 * moved < link->recover_end ? link->acked + 2 * moved : link->recover_end;
+        uint64_t end = link->acked + 2 * moved < link->recover_end ? link->acked + 2 * moved
+                                                                   : link->recover_end;
         if (link->again_end < end + 1) {
             link->again = link->acked + 1;
             link->again_end = end + 1;
@@ -306,5 +310,7 @@ uint64_t link_deadline(const struct link *link)
 
 uint64_t link_silent_ms(const struct link *link, uint64_t now_ms)
 {
-    return link->repeat_at_ms != UINT64_MAX && now_ms > link->oldest_sent_ms ? now_ms - link->oldest_sent_ms : 0;
+    return link->repeat_at_ms != UINT64_MAX && now_ms > link->oldest_sent_ms
+               ? now_ms - link->oldest_sent_ms
+               : 0;
 }

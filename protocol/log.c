@@ -28,7 +28,8 @@ int log_level_of(const char *name)
     return -1;
 }
 
-/* Whether this line may be written; `*left_out`: how many were not, in the last second that had too many. */
+/* Whether this line may be written; `*left_out`: how many were not, in the last second that had too
+ * many. */
 static int place_admits(struct log_place *place, uint64_t second, uint32_t *left_out)
 {
     *left_out = 0;
@@ -53,8 +54,8 @@ void log_write(struct log_place *place, enum log_level level, const char *format
     struct tm when;
     gmtime_r(&seconds, &when);
     size_t used = strftime(line, sizeof line, "%FT%T", &when);
-    used += (size_t)snprintf(line + used, sizeof line - used, ".%03uZ %s %s ", (unsigned)(now_ms % 1000),
-                             level_names[level], log_name);
+    used += (size_t)snprintf(line + used, sizeof line - used, ".%03uZ %s %s ",
+                             (unsigned)(now_ms % 1000), level_names[level], log_name);
     va_list args;
     va_start(args, format);
     int n = vsnprintf(line + used, sizeof line - used, format, args);

@@ -1,7 +1,7 @@
 /* log.h: lines for people and machines: `<time> <level> <event> key=value ...` on stderr.
- * error = someone must act, warn = degraded, info = life cycle, debug = off. Each place in the code writes at most
- * LOG_BURST lines per second; the next line after a pause says how many were left out.
- * Owns one level and one name. Thread-safe after log_start. Touches: stderr, the clock. */
+ * error = someone must act, warn = degraded, info = life cycle, debug = off. Each place in the code
+ * writes at most LOG_BURST lines per second; the next line after a pause says how many were left
+ * out. Owns one level and one name. Thread-safe after log_start. Touches: stderr, the clock. */
 #ifndef MOB_PROTOCOL_LOG_H
 #define MOB_PROTOCOL_LOG_H
 #include <stdatomic.h>
@@ -24,10 +24,10 @@ void log_write(struct log_place *place, enum log_level level, const char *format
     __attribute__((format(printf, 3, 4)));
 
 /* log_at(LOG_INFO, "node.joined node=%" PRIu64, id): event first, then key=value. */
-#define log_at(level, ...)                               \
-    do {                                                 \
-        static struct log_place place_;                  \
-        log_write(&place_, level, __VA_ARGS__);          \
+#define log_at(level, ...)                                                                         \
+    do {                                                                                           \
+        static struct log_place place_;                                                            \
+        log_write(&place_, level, __VA_ARGS__);                                                    \
     } while (0)
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)

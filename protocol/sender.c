@@ -1,4 +1,5 @@
-/* sender.c: the uid is checked first, since it cannot be forged; the token only narrows it further. */
+/* sender.c: the uid is checked first, since it cannot be forged; the token only narrows it further.
+ */
 #include "protocol/sender.h"
 
 #include <inttypes.h>
@@ -23,13 +24,18 @@ static bool token_equal(struct view a, struct view b)
     return differ == 0;
 }
 
-int access_check(const struct access *access, const struct sender *sender, struct view token, struct mob_err *err)
+int access_check(const struct access *access, const struct sender *sender, struct view token,
+                 struct mob_err *err)
 {
     bool remote = sender->uid == UINT64_MAX;
     if (remote && access->token.size == 0)
-        return mob_err_set(err, MOB_EDENIED, "a connection that is not local needs a token, and this process has none");
+        return mob_err_set(
+            err, MOB_EDENIED,
+            "a connection that is not local needs a token, and this process has none");
     if (!remote && !uid_allowed(access, sender->uid))
-        return mob_err_set(err, MOB_EDENIED, "uid %" PRIu64 " may not connect; start with --uid %" PRIu64 " to allow it",
+        return mob_err_set(err, MOB_EDENIED,
+                           "uid %" PRIu64 " may not connect; start with --uid %" PRIu64
+                           " to allow it",
                            sender->uid, sender->uid);
     if (access->token.size != 0 && !token_equal(access->token, token))
         return mob_err_set(err, MOB_EDENIED, "the token is missing or wrong");

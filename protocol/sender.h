@@ -1,6 +1,6 @@
 /* sender.h: who sent a message, as the transport found out, and who may.
- * Handlers never take an identity from a body: a body can say anything. Owns nothing. Runs on: any thread. Touches: no
- * I/O. */
+ * Handlers never take an identity from a body: a body can say anything. Owns nothing. Runs on: any
+ * thread. Touches: no I/O. */
 #ifndef MOB_PROTOCOL_SENDER_H
 #define MOB_PROTOCOL_SENDER_H
 #include "protocol/cursor.h"
@@ -20,8 +20,8 @@ struct access {
     struct view token; /* empty = none: then only local senders are allowed */
 };
 
-/* Whether the sender, whose hello carried `token`, may come in. MOB_EDENIED with the reason, which tells nothing about
- * the secret. Takes the same time for every wrong token of one length. */
+/* Whether the sender, whose hello carried `token`, may come in. MOB_EDENIED with the reason, which
+ * tells nothing about the secret. Takes the same time for every wrong token of one length. */
 int access_check(const struct access *access, const struct sender *sender, struct view token,
                  struct mob_err *err) MOB_MUST_CHECK;
 #endif

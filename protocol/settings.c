@@ -1,7 +1,6 @@
 /* settings.c: a table from settings.def, walked by name; there are some thirty, read once. */
 #include "protocol/settings.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +17,7 @@ static const struct row {
     size_t offset;
     const char *initial, *unit, *text;
 } rows[] = {
-#define SETTING(name, kind, roles, initial, least, most, unit, text) \
+#define SETTING(name, kind, roles, initial, least, most, unit, text)                               \
     {#name, KIND_##kind, roles, least, most, offsetof(struct settings, name), #initial, unit, text},
 #include "protocol/settings.def"
 #undef SETTING
@@ -32,24 +31,32 @@ static void set_defaults(struct settings *s)
 #define INITIAL_text(v)   (v)
 #define INITIAL_level(v)  (v)
 #define INITIAL_fd(v)     (v)
-#define INITIAL_uids(v) \
-    (struct settings_uids) \
-    { \
-        0 \
-    }
+#define INITIAL_uids(v)   (struct settings_uids){0}
     *s = (struct settings){0};
-#define SETTING(name, kind, roles, initial, least, most, unit, text) s->name = INITIAL_##kind(initial);
+#define SETTING(name, kind, roles, initial, least, most, unit, text)                               \
+    s->name = INITIAL_##kind(initial);
 #include "protocol/settings.def"
 #undef SETTING
 }
 
 /* "jobs-max" and "JOBS_MAX" are jobs_max. */
+static char name_letter(char c)
+{
+    if (c == '-')
+        return '_';
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static const struct row *row_find(const char *name, size_t size)
 {
     for (size_t i = 0; i < ROW_COUNT; i++) {
         size_t at = 0;
-        while (at < size && rows[i].name[at] != 0 &&
-               (name[at] == '-' ? '_' : tolower((unsigned char)name[at])) == rows[i].name[at])
+        while (at < size && rows[i].name[at] != 0 && name_letter(name[at]) == rows[i].name[at])
             at++;
         if (at == size && rows[i].name[at] == 0)
             return &rows[i];
@@ -60,7 +67,7 @@ static const struct row *row_find(const char *name, size_t size)
 static void flag_name(const struct row *row, char *out)
 {
     size_t i = 0;
-    for (; row->name[i] != 0 && i < NAME_MAX_SIZE - 1; i++)
+    for (; i < NAME_MAX_SIZE - 1 && row->name[i] != 0; i++)
         out[i] = row->name[i] == '_' ? '-' : row->name[i];
     out[i] = 0;
 }
@@ -81,25 +88,28 @@ static int unknown_flag(const char *argument, unsigned role, struct mob_err *err
 
 static bool parse_number(const char *text, uint64_t *out)
 {
-    static const char suffixes[] = "KMG";
+    static const char suffixes[] = "kmg";
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    const char *suffix = *end != 0 ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
+    const char *suffix = *end != 0 ? strchr(suffixes, name_letter(*end)) : NULL;
     unsigned shift = suffix != NULL ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
-    if (!isdigit((unsigned char)text[0]) || errno != 0 || end[suffix != NULL] != 0 || value > UINT64_MAX >> shift)
+    if (!digit(text[0]) || errno != 0 || end[suffix != NULL] != 0 || value > UINT64_MAX >> shift)
         return false;
     *out = value << shift;
     return true;
 }
 
 /* `where` is what the user wrote: --name or MOBULA_NAME. */
-static int bad_value(const struct row *row, const char *where, const char *value, struct mob_err *err)
+static int bad_value(const struct row *row, const char *where, const char *value,
+                     struct mob_err *err)
 {
     if (row->kind == KIND_level)
-        return mob_err_set(err, MOB_EOPTION, "%s %.60s: give error, warn, info or debug", where, value);
-    return mob_err_set(err, MOB_EOPTION, "%s %.60s: give a number from %" PRIu64 " to %" PRIu64 "%s%s", where, value, row->least,
-                       row->most, *row->unit != 0 ? ", in " : "", row->unit);
+        return mob_err_set(err, MOB_EOPTION, "%s %.60s: give error, warn, info or debug", where,
+                           value);
+    return mob_err_set(err, MOB_EOPTION,
+                       "%s %.60s: give a number from %" PRIu64 " to %" PRIu64 "%s%s", where, value,
+                       row->least, row->most, *row->unit != 0 ? ", in " : "", row->unit);
 }
 
 static bool set_uids(struct settings_uids *uids, const struct row *row, const char *value)
@@ -122,10 +132,12 @@ static bool set_uids(struct settings_uids *uids, const struct row *row, const ch
 
 static bool level_known(const char *value)
 {
-    return strcmp(value, "error") == 0 || strcmp(value, "warn") == 0 || strcmp(value, "info") == 0 || strcmp(value, "debug") == 0;
+    return strcmp(value, "error") == 0 || strcmp(value, "warn") == 0 ||
+           strcmp(value, "info") == 0 || strcmp(value, "debug") == 0;
 }
 
-static int set_value(struct settings *s, const struct row *row, const char *where, const char *value, struct mob_err *err)
+static int set_value(struct settings *s, const struct row *row, const char *where,
+                     const char *value, struct mob_err *err)
 {
     void *at = (char *)s + row->offset;
     uint64_t number = 0;
@@ -152,7 +164,8 @@ static int set_value(struct settings *s, const struct row *row, const char *wher
     return in_range ? MOB_OK : bad_value(row, where, value, err);
 }
 
-static int read_environment(struct settings *s, unsigned role, char *const environment[], struct mob_err *err)
+static int read_environment(struct settings *s, unsigned role, char *const environment[],
+                            struct mob_err *err)
 {
     static const char prefix[] = "MOBULA_", test[] = "MOBULA_TEST_";
     int rc = MOB_OK;
@@ -172,7 +185,8 @@ static int read_environment(struct settings *s, unsigned role, char *const envir
     return rc;
 }
 
-static int read_arguments(struct settings *s, unsigned role, char *const argv[], struct mob_err *err)
+static int read_arguments(struct settings *s, unsigned role, char *const argv[],
+                          struct mob_err *err)
 {
     bool given[ROW_COUNT] = {false};
     int rc = MOB_OK;
@@ -195,8 +209,8 @@ static int read_arguments(struct settings *s, unsigned role, char *const argv[],
     return rc;
 }
 
-int settings_read(struct settings *s, enum settings_role role, char *const argv[], char *const environment[],
-                  struct mob_err *err)
+int settings_read(struct settings *s, enum settings_role role, char *const argv[],
+                  char *const environment[], struct mob_err *err)
 {
     set_defaults(s);
     for (unsigned i = 1; argv[0] != NULL && argv[i] != NULL; i++)
@@ -218,8 +232,10 @@ size_t settings_usage(enum settings_role role, char *text, size_t size)
             continue;
         flag_name(row, flag);
         bool set = row->kind == KIND_number || row->kind == KIND_level;
-        int n = snprintf(text + used, size - used, "  --%-24s %s%s%s%s%s\n", flag, row->text, set ? " (default " : "",
-                         set ? row->initial : "", set && *row->unit != 0 ? " " : "", set ? *row->unit != 0 ? row->unit : "" : "");
+        int n = snprintf(text + used, size - used, "  --%-24s %s%s%s%s%s\n", flag, row->text,
+                         set ? " (default " : "", set ? row->initial : "",
+                         set && *row->unit != 0 ? " " : "",
+                         set ? *row->unit != 0 ? row->unit : "" : "");
         if (n < 0 || (size_t)n >= size - used)
             break;
         used += (size_t)n;

@@ -1,15 +1,16 @@
-/* transport.c: libzmq gives no "peer has gone" to a ROUTER and no identity with a message beyond what its I/O thread
- * noted, so both are put together here.
+/* transport.c: libzmq gives no "peer has gone" to a ROUTER and no identity with a message beyond
+ * what its I/O thread noted, so both are put together here.
  *
- * Connections are known by the routing id that libzmq makes for each (five bytes, the first 0; peers cannot choose such
- * a one), and get a number of our own that never comes back. Their end is learned from the socket's monitor, which names
- * descriptors, and a descriptor may be used again at once. The I/O thread reports in order: accepted, [messages],
- * disconnected; and a message becomes visible after its connection's `accepted`. So before a peer is noted at its first
- * message, all of the monitor is read: then the table by descriptor is at least as new as the message, and every
+ * Connections are known by the routing id that libzmq makes for each (five bytes, the first 0;
+ * peers cannot choose such a one), and get a number of our own that never comes back. Their end is
+ * learned from the socket's monitor, which names descriptors, and a descriptor may be used again at
+ * once. The I/O thread reports in order: accepted, [messages], disconnected; and a message becomes
+ * visible after its connection's `accepted`. So before a peer is noted at its first message, all of
+ * the monitor is read: then the table by descriptor is at least as new as the message, and every
  * `disconnected` that comes later is about the peer noted there, or about one that has died unread.
  *
- * Rejected: czmq (changes signal handlers, allocates per frame), ZMQ_ROUTER_NOTIFY (draft, not in Debian's build),
- * ROUTER_HANDOVER and chosen routing ids (anybody could take over another's). */
+ * Rejected: czmq (changes signal handlers, allocates per frame), ZMQ_ROUTER_NOTIFY (draft, not in
+ * Debian's build), ROUTER_HANDOVER and chosen routing ids (anybody could take over another's). */
 #include "protocol/transport.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define uthash_fatal(text) abort()
 #include <uthash.h>
 #include <utlist.h>
 #include <zmq.h>
@@ -89,27 +91,33 @@ static bool loopback(const char *host_and_port)
 
 int transport_check_endpoint(const char *endpoint, bool has_token, struct mob_err *err)
 {
-    static const char allowed[] = "use ipc:///path, ipc://@name, or tcp://127.0.0.1:PORT with a token";
+    static const char allowed[] =
+        "use ipc:///path, ipc://@name, or tcp://127.0.0.1:PORT with a token";
     struct sockaddr_un address;
     if (strncmp(endpoint, "ipc://", 6) == 0) {
         if (endpoint[6] == 0 || (endpoint[6] != '@' && endpoint[6] != '/'))
-            return mob_err_set(err, MOB_EINVAL, "%s: an ipc endpoint is a whole path or @name; %s", endpoint, allowed);
+            return mob_err_set(err, MOB_EINVAL, "%s: an ipc endpoint is a whole path or @name; %s",
+                               endpoint, allowed);
         if (strlen(endpoint + 6) >= sizeof address.sun_path)
-            return mob_err_set(err, MOB_EINVAL, "%s: longer than the %zu bytes that a local socket's path may have",
+            return mob_err_set(err, MOB_EINVAL,
+                               "%s: longer than the %zu bytes that a local socket's path may have",
                                endpoint, sizeof address.sun_path - 1);
         return MOB_OK;
     }
     if (strncmp(endpoint, "tcp://", 6) != 0)
         return mob_err_set(err, MOB_EINVAL, "%s: not an endpoint; %s", endpoint, allowed);
     if (!loopback(endpoint + 6))
-        return mob_err_set(err, MOB_EINSECURE, "%s: other machines are not reached without keys; %s", endpoint, allowed);
+        return mob_err_set(err, MOB_EINSECURE,
+                           "%s: other machines are not reached without keys; %s", endpoint,
+                           allowed);
     if (!has_token)
-        return mob_err_set(err, MOB_EINSECURE, "%s: anybody on this machine could connect; %s", endpoint, allowed);
+        return mob_err_set(err, MOB_EINSECURE, "%s: anybody on this machine could connect; %s",
+                           endpoint, allowed);
     return MOB_OK;
 }
 
-/* One process per ipc path: libzmq would take over the path of one that runs. The lock file may have been removed by
- * the one that held it between open and flock: then it is made again. */
+/* One process per ipc path: libzmq would take over the path of one that runs. The lock file may
+ * have been removed by the one that held it between open and flock: then it is made again. */
 static int path_lock(struct transport *t, const char *path, struct mob_err *err)
 {
     char lock[ENDPOINT_MAX + 8];
@@ -120,15 +128,17 @@ static int path_lock(struct transport *t, const char *path, struct mob_err *err)
             return mob_err_system(err, "cannot open %s", lock);
         if (flock(t->lock_fd, LOCK_EX | LOCK_NB) != 0) {
             int rc = errno == EWOULDBLOCK
-                         ? mob_err_set(err, MOB_ENAMETAKEN, "%s is served by another process; stop it or use another path", path)
+                         ? mob_err_set(
+                               err, MOB_ENAMETAKEN,
+                               "%s is served by another process; stop it or use another path", path)
                          : mob_err_system(err, "cannot lock %s", lock);
             close(t->lock_fd);
             t->lock_fd = -1;
             return rc;
         }
         struct stat held, there;
-        if (fstat(t->lock_fd, &held) == 0 && stat(lock, &there) == 0 && held.st_ino == there.st_ino &&
-            held.st_dev == there.st_dev)
+        if (fstat(t->lock_fd, &held) == 0 && stat(lock, &there) == 0 &&
+            held.st_ino == there.st_ino && held.st_dev == there.st_dev)
             break;
         close(t->lock_fd);
     }
@@ -162,13 +172,16 @@ static bool set_int(void *socket, int option, int value)
 static bool set_options(struct transport *t)
 {
     int64_t frame_max = (int64_t)t->config.frame_max;
-    bool done = set_int(t->socket, ZMQ_LINGER, 0) && set_int(t->socket, ZMQ_SNDHWM, (int)t->config.queue_frames) &&
+    bool done = set_int(t->socket, ZMQ_LINGER, 0) &&
+                set_int(t->socket, ZMQ_SNDHWM, (int)t->config.queue_frames) &&
                 set_int(t->socket, ZMQ_RCVHWM, (int)t->config.queue_frames) &&
                 set_int(t->socket, ZMQ_HANDSHAKE_IVL, 2000) &&
                 zmq_setsockopt(t->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max) == 0;
     if (t->listens)
-        return done && set_int(t->socket, ZMQ_ROUTER_MANDATORY, 1) && set_int(t->socket, ZMQ_BACKLOG, 1024);
-    return done && set_int(t->socket, ZMQ_IMMEDIATE, 1) && set_int(t->socket, ZMQ_RECONNECT_IVL, 1) &&
+        return done && set_int(t->socket, ZMQ_ROUTER_MANDATORY, 1) &&
+               set_int(t->socket, ZMQ_BACKLOG, 1024);
+    return done && set_int(t->socket, ZMQ_IMMEDIATE, 1) &&
+           set_int(t->socket, ZMQ_RECONNECT_IVL, 1) &&
            set_int(t->socket, ZMQ_RECONNECT_IVL_MAX, 1000);
 }
 
@@ -177,14 +190,16 @@ static bool watch(struct transport *t, void *socket)
     int fd;
     size_t size = sizeof fd;
     struct epoll_event event = {.events = EPOLLIN};
-    return zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0 && epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+    return zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0 &&
+           epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 /* Context, socket, monitor, epoll: everything but bind or connect. */
 static int open_sockets(struct transport *t, const char *endpoint, struct mob_err *err)
 {
     static const char monitor_endpoint[] = "inproc://monitor";
-    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                 ZMQ_EVENT_DISCONNECTED;
     t->context = zmq_ctx_new();
     if (t->context == NULL)
         return zmq_failed(err, "no libzmq context", endpoint);
@@ -195,8 +210,10 @@ static int open_sockets(struct transport *t, const char *endpoint, struct mob_er
     t->monitor = zmq_socket(t->context, ZMQ_PAIR);
     if (t->socket == NULL || t->monitor == NULL)
         return zmq_failed(err, "no libzmq socket", endpoint);
-    if (!set_options(t) || !set_int(t->monitor, ZMQ_LINGER, 0) || !set_int(t->monitor, ZMQ_RCVHWM, 0) ||
-        zmq_socket_monitor(t->socket, monitor_endpoint, events) != 0 || zmq_connect(t->monitor, monitor_endpoint) != 0)
+    if (!set_options(t) || !set_int(t->monitor, ZMQ_LINGER, 0) ||
+        !set_int(t->monitor, ZMQ_RCVHWM, 0) ||
+        zmq_socket_monitor(t->socket, monitor_endpoint, events) != 0 ||
+        zmq_connect(t->monitor, monitor_endpoint) != 0)
         return zmq_failed(err, "cannot set the socket up", endpoint);
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (t->epoll_fd < 0 || !watch(t, t->socket) || !watch(t, t->monitor))
@@ -231,8 +248,8 @@ static int bind_socket(struct transport *t, const char *endpoint, struct mob_err
     return MOB_OK;
 }
 
-int transport_listen(struct transport **out, const char *endpoint, const struct transport_config *config,
-                     struct mob_err *err)
+int transport_listen(struct transport **out, const char *endpoint,
+                     const struct transport_config *config, struct mob_err *err)
 {
     int rc = transport_check_endpoint(endpoint, config->has_token, err);
     if (rc != MOB_OK)
@@ -251,8 +268,8 @@ int transport_listen(struct transport **out, const char *endpoint, const struct 
     return MOB_OK;
 }
 
-int transport_connect(struct transport **out, const char *endpoint, const struct transport_config *config,
-                      struct mob_err *err)
+int transport_connect(struct transport **out, const char *endpoint,
+                      const struct transport_config *config, struct mob_err *err)
 {
     int rc = transport_check_endpoint(endpoint, config->has_token, err);
     if (rc != MOB_OK)
@@ -300,8 +317,8 @@ void transport_close(struct transport *t)
     if (t->epoll_fd >= 0)
         close(t->epoll_fd);
     struct transport_peer *peer, *next;
-    HASH_ITER (by_connection, t->peers_by_connection, peer, next)
-        peer_forget(t, peer);
+    HASH_ITER(by_connection, t->peers_by_connection, peer, next)
+    peer_forget(t, peer);
     memory_free(t->fds);
     memory_free(t);
 }
@@ -371,8 +388,9 @@ static void monitor_drain(struct transport *t)
     }
 }
 
-/* The uid that the kernel noted for the connection of this message; UINT64_MAX when it has none. libzmq adds
- * :uid:gid:pid to the address of an ipc peer when it accepts or makes the connection. */
+/* The uid that the kernel noted for the connection of this message; UINT64_MAX when it has none.
+ * libzmq adds :uid:gid:pid to the address of an ipc peer when it accepts or makes the connection.
+ */
 static uint64_t message_uid(zmq_msg_t *body, bool local)
 {
     const char *address = zmq_msg_gets(body, "Peer-Address");
@@ -445,7 +463,8 @@ static bool drain_parts(struct transport *t)
     return more;
 }
 
-/* A message of the listening side: its id, then its body. 1: an event; 0: there is none; -1: refused, go on. */
+/* A message of the listening side: its id, then its body. 1: an event; 0: there is none; -1:
+ * refused, go on. */
 static int router_receive(struct transport *t, struct transport_event *event)
 {
     uint64_t key = 0;
@@ -496,12 +515,14 @@ static bool dealer_watch(struct transport *t, struct transport_event *event)
     for (int kind; (kind = monitor_read(t, &value)) != 0;) {
         if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             t->connected = true;
-            *event = (struct transport_event){.kind = TRANSPORT_CONNECTED, .sender = {++t->last_connection, UINT64_MAX}};
+            *event = (struct transport_event){.kind = TRANSPORT_CONNECTED,
+                                              .sender = {++t->last_connection, UINT64_MAX}};
             return true;
         }
         if (kind == ZMQ_EVENT_DISCONNECTED && t->connected) {
             t->connected = false;
-            *event = (struct transport_event){.kind = TRANSPORT_GONE, .sender = {t->last_connection, UINT64_MAX}};
+            *event = (struct transport_event){.kind = TRANSPORT_GONE,
+                                              .sender = {t->last_connection, UINT64_MAX}};
             return true;
         }
     }
@@ -513,7 +534,8 @@ static bool report_gone(struct transport *t, struct transport_event *event)
     struct transport_peer *peer = t->gone;
     if (peer == NULL)
         return false;
-    *event = (struct transport_event){.kind = TRANSPORT_GONE, .sender = {peer->connection, peer->uid}};
+    *event =
+        (struct transport_event){.kind = TRANSPORT_GONE, .sender = {peer->connection, peer->uid}};
     peer_forget(t, peer);
     return true;
 }

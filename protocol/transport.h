@@ -1,15 +1,17 @@
 /* transport.h: whole frames between processes over libzmq, each with its verified sender.
- * The listening side (a ROUTER: the head) and the connecting side (a DEALER: a node, a driver that looks for its home).
- * Endpoints: ipc:///path, ipc://@name (abstract: leaves no file), tcp on a literal loopback address. All else is
- * MOB_EINSECURE, tcp without a token as well.
+ * The listening side (a ROUTER: the head) and the connecting side (a DEALER: a node, a driver that
+ * looks for its home). Endpoints: ipc:///path, ipc://@name (abstract: leaves no file), tcp on a
+ * literal loopback address. All else is MOB_EINSECURE, tcp without a token as well.
  *
- * One body frame per message. A peer that sends several parts, chooses its own routing id or comes as one too many is
- * cut. The uid of an ipc peer is what the kernel said of its connection (SO_PEERCRED), as libzmq took it when the
- * connection was accepted, so it cannot be that of a later connection with the same descriptor.
+ * One body frame per message. A peer that sends several parts, chooses its own routing id or comes
+ * as one too many is cut. The uid of an ipc peer is what the kernel said of its connection
+ * (SO_PEERCRED), as libzmq took it when the connection was accepted, so it cannot be that of a
+ * later connection with the same descriptor.
  *
- * Owns a libzmq context with one I/O thread, its sockets, the lock of an ipc path. Bounds: transport_config; what libzmq
- * queues is queue_frames for each peer, and a sender that repeats through protocol/link.h keeps at most LINK_BYTES_MAX
- * under way. Runs on: the thread that made it. Touches: sockets, descriptors, the lock file. Nothing here blocks. */
+ * Owns a libzmq context with one I/O thread, its sockets, the lock of an ipc path. Bounds:
+ * transport_config; what libzmq queues is queue_frames for each peer, and a sender that repeats
+ * through protocol/link.h keeps at most LINK_BYTES_MAX under way. Runs on: the thread that made it.
+ * Touches: sockets, descriptors, the lock file. Nothing here blocks. */
 #ifndef MOB_PROTOCOL_TRANSPORT_H
 #define MOB_PROTOCOL_TRANSPORT_H
 #include "protocol/sender.h"
@@ -31,7 +33,8 @@ enum transport_event_kind {
     TRANSPORT_NOTHING,
     TRANSPORT_FRAME,     /* sender, frame */
     TRANSPORT_CONNECTED, /* connecting side: a new connection; say hello in a new session */
-    TRANSPORT_GONE,      /* sender.connection has ended; frames of it may still come on the connecting side */
+    TRANSPORT_GONE, /* sender.connection has ended; frames of it may still come on the connecting
+                       side */
 };
 
 struct transport_event {
@@ -42,25 +45,26 @@ struct transport_event {
 
 struct transport_counts {
     uint64_t frames, sent, queue_full, unreachable;
-    uint64_t multipart, chosen_id, beyond_max, dead; /* refused: see above; dead: of a connection that had ended */
+    uint64_t multipart, chosen_id, beyond_max,
+        dead; /* refused: see above; dead: of a connection that had ended */
     uint64_t peers;
 };
 
-int transport_listen(struct transport **out, const char *endpoint, const struct transport_config *config,
-                     struct mob_err *err) MOB_MUST_CHECK;
-/* Returns at once; TRANSPORT_CONNECTED follows when there is a connection. Retries for ever, after 1 ms at first, then
- * ever later up to a second. */
-int transport_connect(struct transport **out, const char *endpoint, const struct transport_config *config,
-                      struct mob_err *err) MOB_MUST_CHECK;
+int transport_listen(struct transport **out, const char *endpoint,
+                     const struct transport_config *config, struct mob_err *err) MOB_MUST_CHECK;
+/* Returns at once; TRANSPORT_CONNECTED follows when there is a connection. Retries for ever, after
+ * 1 ms at first, then ever later up to a second. */
+int transport_connect(struct transport **out, const char *endpoint,
+                      const struct transport_config *config, struct mob_err *err) MOB_MUST_CHECK;
 /* NULL is fine. Frames that are still queued are dropped. */
 void transport_close(struct transport *t);
 
-/* A descriptor to wait for input on, level triggered. Before a wait, transport_next must have given TRANSPORT_NOTHING
- * and nothing been sent since: sending may take up the signal. */
+/* A descriptor to wait for input on, level triggered. Before a wait, transport_next must have given
+ * TRANSPORT_NOTHING and nothing been sent since: sending may take up the signal. */
 int transport_fd(const struct transport *t);
 enum transport_event_kind transport_next(struct transport *t, struct transport_event *event);
-/* MOB_OK: queued, which is not delivered. MOB_EAGAIN: the peer's queue is full, or there is no connection now.
- * MOB_EPEERDIED: no such connection. The connecting side ignores `connection`. */
+/* MOB_OK: queued, which is not delivered. MOB_EAGAIN: the peer's queue is full, or there is no
+ * connection now. MOB_EPEERDIED: no such connection. The connecting side ignores `connection`. */
 int transport_send(struct transport *t, uint64_t connection, struct view frame) MOB_MUST_CHECK;
 /* End a connection. TRANSPORT_GONE follows; no frame of it does. Unknown ones are fine. */
 void transport_cut(struct transport *t, uint64_t connection);
@@ -69,5 +73,6 @@ void transport_cut(struct transport *t, uint64_t connection);
 const char *transport_endpoint(const struct transport *t);
 void transport_counts(const struct transport *t, struct transport_counts *out);
 /* MOB_OK, or MOB_EINSECURE or MOB_EINVAL with what is allowed. */
-int transport_check_endpoint(const char *endpoint, bool has_token, struct mob_err *err) MOB_MUST_CHECK;
+int transport_check_endpoint(const char *endpoint, bool has_token,
+                             struct mob_err *err) MOB_MUST_CHECK;
 #endif

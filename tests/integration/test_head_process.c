@@ -1,4 +1,5 @@
-/* mobula-head as a process: what it promises survives it, whose life it follows, what it says when it cannot serve. */
+/* mobula-head as a process: what it promises survives it, whose life it follows, what it says when
+ * it cannot serve. */
 #include "protocol/clock.h"
 #include "protocol/link.h"
 #include "protocol/transport.h"
@@ -63,7 +64,8 @@ static struct head head_start(const char *const options[])
     close(fds[1]);
     size_t size = 0;
     ssize_t got;
-    while (size < sizeof h.line - 1 && (got = read(fds[0], h.line + size, sizeof h.line - 1 - size)) > 0)
+    while (size < sizeof h.line - 1 &&
+           (got = read(fds[0], h.line + size, sizeof h.line - 1 - size)) > 0)
         size += (size_t)got;
     close(fds[0]);
     return h;
@@ -160,7 +162,8 @@ static void node_on_messages(struct node *n, struct view messages)
         } else if (head.number == MSG_refuse) {
             assert_true(msg_refuse_unpack(&c, &head, &refuse));
             n->refused = (int)refuse.code;
-            snprintf(n->why, sizeof n->why, "%.*s", (int)refuse.text.size, (const char *)refuse.text.data);
+            snprintf(n->why, sizeof n->why, "%.*s", (int)refuse.text.size,
+                     (const char *)refuse.text.data);
         } else {
             message_skip(&c, &head);
         }
@@ -197,7 +200,8 @@ static bool node_turn(struct node *n)
 
 static void node_ask_job(struct node *n, uint64_t request)
 {
-    struct msg_job_start m = {request, n->welcome.process_first + request, 1, getuid(), view_of("./program")};
+    struct msg_job_start m = {request, n->welcome.process_first + request, 1, getuid(),
+                              view_of("./program")};
     n->started = (struct msg_job_started){0};
     assert_int_equal(peer_send(&n->peer, job_start, &m), MOB_OK);
 }
@@ -225,7 +229,8 @@ MOB_TEST(serves_and_stops)
     assert_int_equal(rmdir(dir), 0);
 }
 
-/* What it acknowledged is there after kill -9: the repeated request gets the same job, in a new epoch. */
+/* What it acknowledged is there after kill -9: the repeated request gets the same job, in a new
+ * epoch. */
 MOB_TEST(killed_head_keeps_its_promises)
 {
     const char *endpoint = abstract_endpoint(), *dir = tempdir_create();
@@ -251,7 +256,8 @@ MOB_TEST(killed_head_keeps_its_promises)
     assert_int_equal(head_stop(&h), 0);
 }
 
-/* A commit that fails ends the head; nothing that depended on it was answered, and the next head takes the request. */
+/* A commit that fails ends the head; nothing that depended on it was answered, and the next head
+ * takes the request. */
 MOB_TEST(failed_commit_ends_the_head)
 {
     const char *endpoint = abstract_endpoint(), *dir = tempdir_create();
@@ -306,7 +312,8 @@ static int token_fd(const char *token, char number[16])
     return fds[0];
 }
 
-static void expect_refused(const char *endpoint, const char *token, uint32_t version, int code, const char *why)
+static void expect_refused(const char *endpoint, const char *token, uint32_t version, int code,
+                           const char *why)
 {
     struct node n;
     node_open(&n, endpoint, 9);
@@ -319,7 +326,8 @@ static void expect_refused(const char *endpoint, const char *token, uint32_t ver
     node_close(&n);
 }
 
-/* Without the token, or with another version, a node gets a clear refusal; over tcp the token opens. */
+/* Without the token, or with another version, a node gets a clear refusal; over tcp the token
+ * opens. */
 MOB_TEST(greeting_is_guarded)
 {
     char number[16];
@@ -376,7 +384,8 @@ MOB_TEST(says_why_it_cannot_serve)
 /* A misspelt option lists the right ones; --help prints them. */
 MOB_TEST(options_are_explained)
 {
-    struct program *p = program_start((const char *const[]){head_path(), "--lisen", "x", NULL}, NULL);
+    struct program *p =
+        program_start((const char *const[]){head_path(), "--lisen", "x", NULL}, NULL);
     assert_int_equal(program_wait(p, TIMEOUT_MS), 2);
     assert_non_null(strstr(program_stderr(p), "--listen"));
     program_destroy(p);
@@ -391,7 +400,8 @@ MOB_TEST(starts_without_descriptors)
 {
     const char *endpoint = abstract_endpoint(), *dir = tempdir_create();
     char command[PATH_MAX + 256];
-    snprintf(command, sizeof command, "exec %s --listen %s --data %s <&- >&- 2>&-", head_path(), endpoint, dir);
+    snprintf(command, sizeof command, "exec %s --listen %s --data %s <&- >&- 2>&-", head_path(),
+             endpoint, dir);
     struct program *p = program_start((const char *const[]){"sh", "-c", command, NULL}, NULL);
     struct node n;
     node_open(&n, endpoint, 1);
@@ -424,7 +434,8 @@ MOB_TEST(rests_quietly)
     }
     int64_t used_ms = processes_cpu_ms(program_pid(h.program)) - before_ms;
     int64_t pss_bytes = processes_pss_bytes(program_pid(h.program));
-    print_message("3 s at rest: %" PRId64 " ms of cpu, PSS %" PRId64 " KiB\n", used_ms, pss_bytes >> 10);
+    print_message("3 s at rest: %" PRId64 " ms of cpu, PSS %" PRId64 " KiB\n", used_ms,
+                  pss_bytes >> 10);
     assert_true(used_ms <= 30 * wait_scaled_ms(1));
     if (wait_scaled_ms(1) == 1) /* sanitizers have memory of their own */
         assert_true(pss_bytes < 12 << 20);
@@ -435,10 +446,14 @@ MOB_TEST(rests_quietly)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(serves_and_stops),          cmocka_unit_test(killed_head_keeps_its_promises),
-        cmocka_unit_test(failed_commit_ends_the_head), cmocka_unit_test(follows_a_life),
-        cmocka_unit_test(greeting_is_guarded),       cmocka_unit_test(says_why_it_cannot_serve),
-        cmocka_unit_test(options_are_explained),     cmocka_unit_test(starts_without_descriptors),
+        cmocka_unit_test(serves_and_stops),
+        cmocka_unit_test(killed_head_keeps_its_promises),
+        cmocka_unit_test(failed_commit_ends_the_head),
+        cmocka_unit_test(follows_a_life),
+        cmocka_unit_test(greeting_is_guarded),
+        cmocka_unit_test(says_why_it_cannot_serve),
+        cmocka_unit_test(options_are_explained),
+        cmocka_unit_test(starts_without_descriptors),
         cmocka_unit_test(rests_quietly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Real sockets: who may connect, who is who, what is cut, and how an end is noticed. Raw libzmq peers play the liars. */
+/* Real sockets: who may connect, who is who, what is cut, and how an end is noticed. Raw libzmq
+ * peers play the liars. */
 #include "head/core.h"
 #include "protocol/transport.h"
 #include "tests/support/processes.h"
@@ -90,7 +91,8 @@ static void exchange(const char *endpoint, uint64_t uid)
     transport_close(head);
 }
 
-/* Frames go both ways over each kind of endpoint, with the uid that the kernel knows; the end of a peer is reported. */
+/* Frames go both ways over each kind of endpoint, with the uid that the kernel knows; the end of a
+ * peer is reported. */
 MOB_TEST(frames_go_both_ways)
 {
     char path[128];
@@ -109,15 +111,22 @@ MOB_TEST(insecure_endpoints_are_refused)
         bool token;
         int rc;
     } rows[] = {
-        {"tcp://0.0.0.0:7000", true, MOB_EINSECURE},   {"tcp://*:7000", true, MOB_EINSECURE},
-        {"tcp://10.0.0.1:7000", true, MOB_EINSECURE},  {"tcp://127.0.0.1:7000", false, MOB_EINSECURE},
-        {"tcp://localhost:7000", true, MOB_EINSECURE}, {"inproc://x", true, MOB_EINVAL},
-        {"ipc://relative", true, MOB_EINVAL},          {"udp://127.0.0.1:1", true, MOB_EINVAL},
-        {"tcp://127.0.0.1:7000", true, MOB_OK},        {"tcp://[::1]:7000", true, MOB_OK},
-        {"ipc:///a/b", false, MOB_OK},                 {"ipc://@a", false, MOB_OK},
+        {"tcp://0.0.0.0:7000", true, MOB_EINSECURE},
+        {"tcp://*:7000", true, MOB_EINSECURE},
+        {"tcp://10.0.0.1:7000", true, MOB_EINSECURE},
+        {"tcp://127.0.0.1:7000", false, MOB_EINSECURE},
+        {"tcp://localhost:7000", true, MOB_EINSECURE},
+        {"inproc://x", true, MOB_EINVAL},
+        {"ipc://relative", true, MOB_EINVAL},
+        {"udp://127.0.0.1:1", true, MOB_EINVAL},
+        {"tcp://127.0.0.1:7000", true, MOB_OK},
+        {"tcp://[::1]:7000", true, MOB_OK},
+        {"ipc:///a/b", false, MOB_OK},
+        {"ipc://@a", false, MOB_OK},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        assert_int_equal(transport_check_endpoint(rows[i].endpoint, rows[i].token, NULL), rows[i].rc);
+        assert_int_equal(transport_check_endpoint(rows[i].endpoint, rows[i].token, NULL),
+                         rows[i].rc);
 }
 
 /* A path that is served cannot be taken over; one that was left behind can. */
@@ -190,13 +199,14 @@ static struct transport_counts pump(struct transport *t)
     return counts_of(t);
 }
 
-/* Several parts, a routing id of the peer's choice, a frame beyond the limit: no frame comes of it and the sender is
- * cut, while others go on. */
+/* Several parts, a routing id of the peer's choice, a frame beyond the limit: no frame comes of it
+ * and the sender is cut, while others go on. */
 MOB_TEST(unruly_peers_are_cut)
 {
     char *endpoint = abstract_endpoint();
     struct transport *head = listen_at(endpoint), *node = connect_to(endpoint);
-    struct raw parts = raw_open(endpoint, NULL), chosen = raw_open(endpoint, "node-1"), big = raw_open(endpoint, NULL);
+    struct raw parts = raw_open(endpoint, NULL), chosen = raw_open(endpoint, "node-1"),
+               big = raw_open(endpoint, NULL);
     zmq_send(parts.socket, "a", 1, ZMQ_SNDMORE);
     zmq_send(parts.socket, "b", 1, 0);
     zmq_send(chosen.socket, "c", 1, 0);
@@ -262,7 +272,8 @@ MOB_TEST(queue_of_a_peer_is_bounded)
     char *bytes = calloc(1, 64 << 10);
     int rc = MOB_OK;
     unsigned sent = 0;
-    while (sent < 100000 && (rc = transport_send(head, connection, (struct view){bytes, 64 << 10})) == MOB_OK)
+    while (sent < 100000 &&
+           (rc = transport_send(head, connection, (struct view){bytes, 64 << 10})) == MOB_OK)
         sent++;
     assert_int_equal(rc, MOB_EAGAIN);
     free(bytes);
@@ -329,8 +340,8 @@ static void raw_job(struct raw *raw, uint64_t session, uint64_t number, uint64_t
     buffer_fini(&b);
 }
 
-/* A raw peer that names another node's place, incarnation and session, in a hello or without one, changes nothing and is
- * counted; the node itself goes on. */
+/* A raw peer that names another node's place, incarnation and session, in a hello or without one,
+ * changes nothing and is counted; the node itself goes on. */
 MOB_TEST(claimed_identity_has_no_effect)
 {
     struct head_config config = {.access = {.own_uid = getuid()},

@@ -1,4 +1,5 @@
-/* The head's core, driven as its shell drives it: events, one commit, then what is sent. Nodes are links with a script. */
+/* The head's core, driven as its shell drives it: events, one commit, then what is sent. Nodes are
+ * links with a script. */
 #include "head/core.h"
 #include "head/records.h"
 #include "tests/support/test.h"
@@ -67,7 +68,8 @@ static void head_commit(struct head *h)
         /* Nothing leaves while a commit is open. */
         assert_false(head_core_outgoing(h->core, h->now_ms, &to, &frame));
         assert_int_equal(commit.number, h->commits + 1);
-        assert_int_equal(buffer_append(&h->journal, commit.records.data, commit.records.size), MOB_OK);
+        assert_int_equal(buffer_append(&h->journal, commit.records.data, commit.records.size),
+                         MOB_OK);
         head_core_committed(h->core, ++h->commits);
     }
     struct head_effect effect;
@@ -119,7 +121,8 @@ static struct head_counts counts_of(const struct head *h)
     return counts;
 }
 
-/* A node, or anything that claims to be one. What the head sent last is kept, one message of each kind. */
+/* A node, or anything that claims to be one. What the head sent last is kept, one message of each
+ * kind. */
 struct node {
     struct sender sender;
     uint64_t incarnation;
@@ -270,8 +273,10 @@ static void node_add_rows(struct node *n, uint64_t job, uint64_t worker, struct 
     struct msg_directory_add m = {0};
     assert_int_equal(msg_worker_row_pack_item(&workers, &w), MOB_OK);
     assert_int_equal(msg_object_row_pack_item(&objects, &o), MOB_OK);
-    m.workers = (struct msg_list){worker != 0, buffer_head(&workers), worker != 0 ? buffer_size(&workers) : 0};
-    m.objects = (struct msg_list){object.seq != 0, buffer_head(&objects), object.seq != 0 ? buffer_size(&objects) : 0};
+    m.workers = (struct msg_list){worker != 0, buffer_head(&workers),
+                                  worker != 0 ? buffer_size(&workers) : 0};
+    m.objects = (struct msg_list){object.seq != 0, buffer_head(&objects),
+                                  object.seq != 0 ? buffer_size(&objects) : 0};
     assert_int_equal(peer_send(&n->peer, directory_add, &m), MOB_OK);
     buffer_fini(&workers);
     buffer_fini(&objects);
@@ -294,7 +299,8 @@ MOB_TEST(nodes_join)
     head_stop(&h);
 }
 
-/* A job_start takes effect once, also when the node repeats it after a reconnection or the head has restarted. */
+/* A job_start takes effect once, also when the node repeats it after a reconnection or the head has
+ * restarted. */
 MOB_TEST(job_start_takes_effect_once)
 {
     struct head h = head_start();
@@ -324,7 +330,8 @@ MOB_TEST(stale_job_start_is_ignored)
     struct node a = node_of(1, 11, "/a");
     node_join(&h, &a, 1);
     for (uint64_t request = 1; request <= 4; request++) {
-        struct msg_job_end end = {node_job(&h, &a, request, a.welcome.process_first + request), MOB_OK};
+        struct msg_job_end end = {node_job(&h, &a, request, a.welcome.process_first + request),
+                                  MOB_OK};
         assert_int_equal(peer_send(&a.peer, job_end, &end), MOB_OK);
         talk_one(&h, &a);
     }
@@ -335,7 +342,8 @@ MOB_TEST(stale_job_start_is_ignored)
     head_stop(&h);
 }
 
-/* A block of process ids answers one request, however often that is asked, and no id is given twice. */
+/* A block of process ids answers one request, however often that is asked, and no id is given
+ * twice. */
 MOB_TEST(process_blocks_are_given_once)
 {
     struct head h = head_start();
@@ -364,7 +372,8 @@ MOB_TEST(process_blocks_are_given_once)
     head_stop(&h);
 }
 
-/* What was promised to a node was committed before: a head that crashes before its commit has sent nothing. */
+/* What was promised to a node was committed before: a head that crashes before its commit has sent
+ * nothing. */
 MOB_TEST(replies_wait_for_the_commit)
 {
     struct head h = head_start();
@@ -383,7 +392,8 @@ MOB_TEST(replies_wait_for_the_commit)
     head_stop(&h);
 }
 
-/* A node that comes back as another incarnation starts afresh: its old jobs, workers and objects have ended. */
+/* A node that comes back as another incarnation starts afresh: its old jobs, workers and objects
+ * have ended. */
 MOB_TEST(other_incarnation_ends_the_old_one)
 {
     struct head h = head_start();
@@ -411,8 +421,8 @@ MOB_TEST(other_incarnation_ends_the_old_one)
     head_stop(&h);
 }
 
-/* A second connection that claims the place, incarnation and a higher session of a node that is alive gets nothing, and
- * the node goes on. */
+/* A second connection that claims the place, incarnation and a higher session of a node that is
+ * alive gets nothing, and the node goes on. */
 MOB_TEST(claimed_identity_has_no_effect)
 {
     struct head h = head_start();
@@ -449,7 +459,8 @@ MOB_TEST(claimed_identity_has_no_effect)
 MOB_TEST(old_hello_is_refused)
 {
     struct head h = head_start();
-    struct node old = node_of(1, 11, "/a"), young = node_of(2, 12, "/a"), late = node_of(3, 11, "/a");
+    struct node old = node_of(1, 11, "/a"), young = node_of(2, 12, "/a"),
+                late = node_of(3, 11, "/a");
     node_join(&h, &old, 1);
     head_core_disconnected(h.core, 1, h.now_ms);
     node_join(&h, &young, 2);
@@ -475,8 +486,10 @@ MOB_TEST(foreign_names_have_no_effect)
     uint64_t first = a.welcome.process_first, job = node_job(&h, &a, 1, first);
     struct msg_job_end end = {job, MOB_OK};
     assert_int_equal(peer_send(&b.peer, job_end, &end), MOB_OK);
-    node_add_rows(&b, job, b.welcome.process_first, (struct mob_object){b.welcome.process_first, 1});
-    node_add_rows(&a, job, b.welcome.process_first, (struct mob_object){b.welcome.process_first, 1});
+    node_add_rows(&b, job, b.welcome.process_first,
+                  (struct mob_object){b.welcome.process_first, 1});
+    node_add_rows(&a, job, b.welcome.process_first,
+                  (struct mob_object){b.welcome.process_first, 1});
     struct node *both[] = {&a, &b};
     talk(&h, both, 2);
     assert_int_equal(node_job(&h, &b, 1, first), 0);
@@ -497,7 +510,8 @@ MOB_TEST(hello_is_checked)
     config.access.token = view_of("secret");
     head_open(&h, &config);
     head_commit(&h);
-    struct node version = node_of(1, 1, "/a"), uid = node_of(2, 1, "/a"), token = node_of(3, 1, "/a"), good = node_of(4, 1, "/a");
+    struct node version = node_of(1, 1, "/a"), uid = node_of(2, 1, "/a"),
+                token = node_of(3, 1, "/a"), good = node_of(4, 1, "/a");
     version.version = 7;
     version.token = uid.token = good.token = view_of("secret");
     uid.sender.uid = 4242;
@@ -566,7 +580,8 @@ MOB_TEST(shares_follow_the_jobs)
     head_stop(&h);
 }
 
-/* A silent node is lost after 10 s and back with its next frame; nothing is sent to it meanwhile. */
+/* A silent node is lost after 10 s and back with its next frame; nothing is sent to it meanwhile.
+ */
 MOB_TEST(silent_node_is_lost_and_comes_back)
 {
     struct head h = head_start();
@@ -598,7 +613,8 @@ MOB_TEST(silent_node_is_lost_and_comes_back)
 MOB_TEST(tables_are_bounded)
 {
     struct head h = head_start();
-    struct node n[4] = {node_of(1, 1, "/a"), node_of(2, 2, "/b"), node_of(3, 3, "/c"), node_of(4, 4, "/d")};
+    struct node n[4] = {node_of(1, 1, "/a"), node_of(2, 2, "/b"), node_of(3, 3, "/c"),
+                        node_of(4, 4, "/d")};
     for (int i = 0; i < 3; i++)
         node_join(&h, &n[i], 1);
     node_hello(&n[3], 1);
@@ -667,7 +683,8 @@ static struct buffer driver_ask(struct head *h, uint64_t connection, const char 
     struct msg_driver_hello m = {PROTOCOL_VERSION, 3, {0}, view_of(machine)};
     assert_int_equal(msg_driver_hello_pack(&b, &m), MOB_OK);
     struct sender sender = {connection, OWN_UID};
-    head_core_on_frame(h->core, &sender, (struct view){buffer_head(&b), buffer_size(&b)}, h->now_ms);
+    head_core_on_frame(h->core, &sender, (struct view){buffer_head(&b), buffer_size(&b)},
+                       h->now_ms);
     head_commit(h);
     uint64_t to;
     struct view frame;
@@ -678,7 +695,8 @@ static struct buffer driver_ask(struct head *h, uint64_t connection, const char 
     return answer;
 }
 
-/* A driver is told its home node, at any time and again; before a node has joined it is told to come again. */
+/* A driver is told its home node, at any time and again; before a node has joined it is told to
+ * come again. */
 MOB_TEST(driver_finds_its_home)
 {
     struct head h = head_start();

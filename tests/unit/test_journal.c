@@ -54,7 +54,8 @@ static void add(struct history *h, const struct record *r)
     assert_int_equal(record_pack(&h->records, r), MOB_OK);
 }
 
-#define ADD(h, name_, ...) add((h), &(struct record){.kind = RECORD_##name_, .name_ = {__VA_ARGS__}})
+#define ADD(h, name_, ...)                                                                         \
+    add((h), &(struct record){.kind = RECORD_##name_, .name_ = {__VA_ARGS__}})
 
 static void end_job(struct history *h, uint64_t job)
 {
@@ -69,8 +70,8 @@ static void add_node(struct history *h)
     uint64_t node = ++h->ids;
     snprintf(local, sizeof local, "/run/%" PRIu64, node);
     ADD(h, counter_set, .name = view_of("node"), .value = node);
-    ADD(h, node_added, .node = node, .incarnation = random_next(&h->random), .session = node, .machine = view_of("boot"),
-        .local = view_of(local), .cpus = 20000, .store_bytes = 1 << 30);
+    ADD(h, node_added, .node = node, .incarnation = random_next(&h->random), .session = node,
+        .machine = view_of("boot"), .local = view_of(local), .cpus = 20000, .store_bytes = 1 << 30);
     ADD(h, counter_set, .name = view_of("process"), .value = node * 100 + 99);
     ADD(h, block_given, .node = node, .request = 0, .first = node * 100, .count = 100);
 }
@@ -87,9 +88,11 @@ static void end_node(struct history *h, uint64_t node)
 
 static void add_rows(struct history *h, const struct state_job *job)
 {
-    ADD(h, worker_added, .process = ++h->ids, .job = job->job, .node = job->node, .pid = h->ids + 7);
+    ADD(h, worker_added, .process = ++h->ids, .job = job->job, .node = job->node,
+        .pid = h->ids + 7);
     for (uint64_t n = random_next(&h->random) % 5; n > 0; n--)
-        ADD(h, object_added, .object = {job->driver, ++h->ids}, .job = job->job, .node = job->node, .size = h->ids << 20);
+        ADD(h, object_added, .object = {job->driver, ++h->ids}, .job = job->job, .node = job->node,
+            .size = h->ids << 20);
     if (random_next(&h->random) % 2)
         ADD(h, worker_ended, .process = job->workers->process, .signal = 9, .status = 0);
 }
@@ -112,7 +115,8 @@ static void history_step(struct history *h)
     case 3:
         ADD(h, counter_set, .name = view_of("job"), .value = ++h->ids);
         ADD(h, node_request, .node = node->node, .request = h->ids);
-        ADD(h, job_started, .job = h->ids, .node = node->node, .request = h->ids, .driver = h->ids, .pid = 1, .uid = 0,
+        ADD(h, job_started, .job = h->ids, .node = node->node, .request = h->ids, .driver = h->ids,
+            .pid = 1, .uid = 0,
             .command = view_of(random_next(&h->random) % 2 ? "" : "./program \"with\" 'quotes'"));
         return;
     case 4:
@@ -169,7 +173,8 @@ static void history_fini(struct history *h)
     buffer_fini(&h->records);
 }
 
-/* Whatever records were committed, loading rebuilds the same state; in memory and after the file was opened again. */
+/* Whatever records were committed, loading rebuilds the same state; in memory and after the file
+ * was opened again. */
 MOB_TEST(load_rebuilds_the_state)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -270,7 +275,8 @@ static void commit_and_die(const char *dir, uint64_t count)
     assert_true(WIFSIGNALED(status));
 }
 
-/* One flipped bit in the middle of the WAL, or its loss: SQLite opens without a word, and the journal refuses. */
+/* One flipped bit in the middle of the WAL, or its loss: SQLite opens without a word, and the
+ * journal refuses. */
 MOB_TEST(lost_commits_are_noticed)
 {
     struct mob_err err;
@@ -323,7 +329,8 @@ static void make_database(const char *dir, const char *statements)
     free(path);
 }
 
-/* Another program's database, another schema, no database at all: refused with a text, and left as they are. */
+/* Another program's database, another schema, no database at all: refused with a text, and left as
+ * they are. */
 MOB_TEST(foreign_files_are_refused)
 {
     struct mob_err err;
@@ -336,8 +343,9 @@ MOB_TEST(foreign_files_are_refused)
     make_database(dir, "PRAGMA user_version = 99");
     assert_int_equal(open_rc(dir, &err), MOB_ESCHEMA);
     dir = tempdir_create();
-    write_file(dir, "journal.db", "This is a text, and long enough that SQLite looks at its first page: "
-                                  "0123456789012345678901234567890123456789012345678901234567890123456789");
+    write_file(dir, "journal.db",
+               "This is a text, and long enough that SQLite looks at its first page: "
+               "0123456789012345678901234567890123456789012345678901234567890123456789");
     assert_int_equal(open_rc(dir, &err), MOB_ESCHEMA);
     assert_int_equal(open_rc("/proc/nowhere", &err), MOB_ESYSTEM);
 }
@@ -372,7 +380,8 @@ MOB_TEST(second_head_is_refused)
     assert_int_equal(open_rc(dir, &err), MOB_OK);
 }
 
-/* After a commit that failed nothing more is taken; opened again, the journal is at the commit before. */
+/* After a commit that failed nothing more is taken; opened again, the journal is at the commit
+ * before. */
 MOB_TEST(failed_commit_is_final)
 {
     const char *dir = tempdir_create();
@@ -398,7 +407,8 @@ static double seconds_since(uint64_t start_ns)
     return (double)(wait_now_ns() - start_ns) / 1e9;
 }
 
-/* Not a test of speed, which is the machine's: it prints what the journal costs beside bare SQLite. */
+/* Not a test of speed, which is the machine's: it prints what the journal costs beside bare SQLite.
+ */
 MOB_TEST(figures)
 {
     if (getenv("MOBULA_TEST_FIGURES") == NULL)
@@ -425,10 +435,13 @@ MOB_TEST(figures)
     sqlite3 *db;
     char *path = tempdir_path(dir, "bare.db");
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                     "CREATE TABLE t (a INTEGER PRIMARY KEY, b INTEGER, c INTEGER, d INTEGER)", NULL, NULL, NULL);
+    sqlite3_exec(db,
+                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                 "CREATE TABLE t (a INTEGER PRIMARY KEY, b INTEGER, c INTEGER, d INTEGER)",
+                 NULL, NULL, NULL);
     sqlite3_stmt *insert;
-    assert_int_equal(sqlite3_prepare_v2(db, "INSERT INTO t VALUES (?1, 1, 2, 3)", -1, &insert, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "INSERT INTO t VALUES (?1, 1, 2, 3)", -1, &insert, NULL), SQLITE_OK);
     for (int batch = 1; batch <= 100; batch += 99) {
         sqlite3_int64 count = batch == 1 ? 2000 : 200000;
         start_ns = wait_now_ns();
@@ -440,7 +453,8 @@ MOB_TEST(figures)
             sqlite3_reset(insert);
         }
         sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
-        print_message("bare sqlite: %.0f rows/s in commits of %d\n", (double)count / seconds_since(start_ns), batch);
+        print_message("bare sqlite: %.0f rows/s in commits of %d\n",
+                      (double)count / seconds_since(start_ns), batch);
     }
     sqlite3_finalize(insert);
     sqlite3_close(db);
@@ -450,10 +464,14 @@ MOB_TEST(figures)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(load_rebuilds_the_state),    cmocka_unit_test(killed_head_loses_no_acknowledged_commit),
-        cmocka_unit_test(lost_commits_are_noticed),   cmocka_unit_test(missing_side_file_is_refused),
-        cmocka_unit_test(foreign_files_are_refused),  cmocka_unit_test(damaged_database_is_refused),
-        cmocka_unit_test(second_head_is_refused),     cmocka_unit_test(failed_commit_is_final),
+        cmocka_unit_test(load_rebuilds_the_state),
+        cmocka_unit_test(killed_head_loses_no_acknowledged_commit),
+        cmocka_unit_test(lost_commits_are_noticed),
+        cmocka_unit_test(missing_side_file_is_refused),
+        cmocka_unit_test(foreign_files_are_refused),
+        cmocka_unit_test(damaged_database_is_refused),
+        cmocka_unit_test(second_head_is_refused),
+        cmocka_unit_test(failed_commit_is_final),
         cmocka_unit_test(figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Two links over a network that loses, repeats, reorders and delays frames, on fake time, against the sequence that was
- * sent. */
+/* Two links over a network that loses, repeats, reorders and delays frames, on fake time, against
+ * the sequence that was sent. */
 #include "protocol/link.h"
 #include "tests/support/test.h"
 
@@ -21,8 +21,8 @@ static bool chance(uint64_t *state, unsigned percent)
     return random_next(state) % 100 < percent;
 }
 
-/* One side: a core's peer, its link, and what it has sent and received. A message carries its number twice, so that a
- * mixed-up one is seen. */
+/* One side: a core's peer, its link, and what it has sent and received. A message carries its
+ * number twice, so that a mixed-up one is seen. */
 struct side {
     struct outbox outbox;
     struct peer peer;
@@ -92,7 +92,8 @@ static void flight_add(struct world *w, int to, struct view frame)
     if (w->flight_count == FLIGHT_MAX)
         return;
     struct flight *f = &w->flights[w->flight_count++];
-    *f = (struct flight){.at_ms = w->now_ms + 1 + random_next(&w->random) % w->delay_max_ms, .to = to};
+    *f = (struct flight){.at_ms = w->now_ms + 1 + random_next(&w->random) % w->delay_max_ms,
+                         .to = to};
     assert_int_equal(buffer_append(&f->bytes, frame.data, frame.size), MOB_OK);
 }
 
@@ -176,25 +177,29 @@ static void run_seed(uint64_t seed)
     for (unsigned burst = 0; burst < 20; burst++) {
         for (int i = 0; i < 2; i++)
             for (uint64_t n = random_next(&w->random) % 20; n > 0; n--) {
-                side_say(&w->side[i], random_next(&w->random) % (chance(&w->random, 10) ? 4096 : 64));
+                side_say(&w->side[i],
+                         random_next(&w->random) % (chance(&w->random, 10) ? 4096 : 64));
                 if (chance(&w->random, 70))
-                    w->side[i].peer.open_frame = SIZE_MAX; /* the next message opens a frame of its own */
+                    w->side[i].peer.open_frame =
+                        SIZE_MAX; /* the next message opens a frame of its own */
             }
         for (uint64_t n = random_next(&w->random) % 30; n > 0; n--)
             world_step(w);
     }
     for (unsigned steps = 0; steps < 20000 && !world_quiet(w); steps++)
         world_step(w);
-    if (w->side[0].next_receive != w->side[1].next_send || w->side[1].next_receive != w->side[0].next_send ||
-        !world_quiet(w))
-        fail_msg("seed %" PRIu64 ": received %" PRIu64 "/%" PRIu64 " and %" PRIu64 "/%" PRIu64, seed,
-                 w->side[0].next_receive, w->side[1].next_send, w->side[1].next_receive, w->side[0].next_send);
+    if (w->side[0].next_receive != w->side[1].next_send ||
+        w->side[1].next_receive != w->side[0].next_send || !world_quiet(w))
+        fail_msg("seed %" PRIu64 ": received %" PRIu64 "/%" PRIu64 " and %" PRIu64 "/%" PRIu64,
+                 seed, w->side[0].next_receive, w->side[1].next_send, w->side[1].next_receive,
+                 w->side[0].next_send);
     /* Nothing more happens on an idle link. */
     assert_int_equal(world_next_ms(w), UINT64_MAX);
     world_close(w);
 }
 
-/* Whatever the network does, each side receives what the other sent, in order, each once, and then both fall silent. */
+/* Whatever the network does, each side receives what the other sent, in order, each once, and then
+ * both fall silent. */
 MOB_TEST(link_delivers_in_order_and_once)
 {
     const char *only = getenv("MOBULA_TEST_SEED");
@@ -225,7 +230,8 @@ static bool silent(struct side *s, uint64_t now_ms)
     return !link_outgoing(&s->link, &s->peer, now_ms, &frame);
 }
 
-/* Unacknowledged frames are repeated one at a time, after 20 ms, with pauses that double up to a second. */
+/* Unacknowledged frames are repeated one at a time, after 20 ms, with pauses that double up to a
+ * second. */
 MOB_TEST(link_repeats_with_growing_pauses)
 {
     struct side a;
@@ -342,7 +348,8 @@ MOB_TEST(link_ignores_other_sessions)
     side_close(&b);
 }
 
-/* A restarted session begins with its hello and carries over what was not acknowledged, without the old hello. */
+/* A restarted session begins with its hello and carries over what was not acknowledged, without the
+ * old hello. */
 MOB_TEST(link_restart_carries_over)
 {
     static const char greeting[] = {(char)0x92, 70, 0}; /* goodbye [70, 0] stands for a hello */
@@ -367,7 +374,8 @@ MOB_TEST(link_restart_carries_over)
     side_close(&a);
 }
 
-/* Bytes that are no frame, and acknowledgements of what was never sent, are refused and change nothing. */
+/* Bytes that are no frame, and acknowledgements of what was never sent, are refused and change
+ * nothing. */
 MOB_TEST(link_refuses_malformed_frames)
 {
     struct side a;
@@ -390,10 +398,14 @@ MOB_TEST(link_refuses_malformed_frames)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(link_delivers_in_order_and_once),    cmocka_unit_test(link_repeats_with_growing_pauses),
-        cmocka_unit_test(link_window_is_bounded),             cmocka_unit_test(link_large_frame_goes_alone),
-        cmocka_unit_test(link_acknowledges_late_and_together), cmocka_unit_test(link_ignores_other_sessions),
-        cmocka_unit_test(link_restart_carries_over),          cmocka_unit_test(link_refuses_malformed_frames),
+        cmocka_unit_test(link_delivers_in_order_and_once),
+        cmocka_unit_test(link_repeats_with_growing_pauses),
+        cmocka_unit_test(link_window_is_bounded),
+        cmocka_unit_test(link_large_frame_goes_alone),
+        cmocka_unit_test(link_acknowledges_late_and_together),
+        cmocka_unit_test(link_ignores_other_sessions),
+        cmocka_unit_test(link_restart_carries_over),
+        cmocka_unit_test(link_refuses_malformed_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
