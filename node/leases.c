@@ -77,6 +77,8 @@ static void cpu_give(struct node_core *core, struct job *job)
     job->running--;
     core->running--;
     core->unsettled = true;
+    if (job->running == 0)
+        job->ran_last_ms = core->now_ms;
 }
 
 static void grant(struct node_core *core, struct client *c, struct client *worker)
@@ -262,9 +264,10 @@ static bool may_move(struct node_core *core, const struct job *from, const struc
         return true;
     if (to->plan_running != 0)
         return false;
-    if (core->now_ms - c->waits_since_ms >= SLICE_MS)
+    uint64_t since_ms = c->waits_since_ms > to->ran_last_ms ? c->waits_since_ms : to->ran_last_ms;
+    if (core->now_ms - since_ms >= SLICE_MS)
         return true;
-    node_arm(core, c->waits_since_ms + SLICE_MS);
+    node_arm(core, since_ms + SLICE_MS);
     return false;
 }
 

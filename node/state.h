@@ -126,10 +126,12 @@ struct job {
     uint64_t uid;
     struct msg_client_hello hello; /* its views point into `package` */
     uint8_t *package;
-    struct client *driver;
+    struct client *driver; /* NULL when it has left */
+    struct mob_process driver_id;
     struct client *clients; /* the driver first */
     uint64_t share;         /* in 1/10000 */
     uint32_t running;       /* leases whose worker is not blocked */
+    uint64_t ran_last_ms;   /* when `running` last fell to 0 */
     uint32_t waiting;       /* clients that wait */
     uint32_t workers;       /* that have an id and have not ended */
     uint32_t queued;        /* that wait for the zygote or for an id */

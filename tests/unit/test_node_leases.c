@@ -330,6 +330,33 @@ MOB_TEST(node_jobs_take_turns_on_one_cpu)
     fixture_destroy(f);
 }
 
+/* A turn lasts: who waits in a job that has just run does not take the cpu back at once, however
+ * long it waits. */
+MOB_TEST(node_turns_are_of_the_job)
+{
+    struct fixture *f = cluster(1, 4);
+    struct mob_process second = fixture_driver(f);
+    fixture_workers(f, 2);
+    SAY(f, second, lease_want, .count = 1);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, lease_want, .count = 1, .depth = 0);
+    forget_lines(f);
+    fixture_wait(f, 110);
+    more_workers(f); /* A cannot serve itself */
+    SAY(f, second, lease_return, .lease = 1);
+    assert_int_equal(taken(f, D, "lease_grant lease=2"), 1);
+    fixture_wait(f, 90);
+    expect_no(f, D, "lease_recall");
+    expect_no(f, A, "lease_recall");
+    fixture_wait(f, 20);
+    assert_int_equal(taken(f, D, "lease_recall lease=2"), 1);
+    SAY(f, D, lease_return, .lease = 2);
+    assert_int_equal(taken(f, second, "lease_grant"), 1);
+    fixture_wait(f, 90);
+    expect_no(f, second, "lease_recall");
+    fixture_destroy(f);
+}
+
 /* Nothing is recalled for a job before its worker is there: the cpu would only go back to where it
  * came from. */
 MOB_TEST(node_starts_before_it_recalls)
@@ -502,6 +529,7 @@ int main(void)
         cmocka_unit_test(node_recalls_no_more_than_needed),
         cmocka_unit_test(node_shares_between_jobs),
         cmocka_unit_test(node_jobs_take_turns_on_one_cpu),
+        cmocka_unit_test(node_turns_are_of_the_job),
         cmocka_unit_test(node_starts_before_it_recalls),
         cmocka_unit_test(node_breaks_a_deadlock),
         cmocka_unit_test(node_no_deadlock_when_one_goes_on),
