@@ -179,7 +179,7 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
     }
     core->node = (struct mob_node){m->node};
     for (struct job *job = core->jobs; job != NULL; job = job->next) {
-        if (job->state == JOB_ASKED)
+        if (job->state != JOB_RUNNING) /* one that was left, too: its answer may be lost, and the head would keep it */
             node_job_ask(core, job);
         node_job_start_queued(core, job);
     }
@@ -313,6 +313,7 @@ struct mob_process node_core_driver_hello(struct node_core *core, const struct m
     DL_APPEND(core->jobs, job);
     core->jobs_count++;
     job->driver = node_client_add(core, job, id, true);
+    job->driver_id = id;
     node_job_ask(core, job);
     end_event(core);
     return id;

@@ -80,7 +80,7 @@ void node_job_ask(struct node_core *core, struct job *job)
     char command[COMMAND_MAX];
     size_t size;
     command_of(&job->hello, command, &size);
-    SEND_HEAD(core, job_start, .request = job->request, .driver = job->driver->peer.process.v,
+    SEND_HEAD(core, job_start, .request = job->request, .driver = job->driver_id.v,
               .pid = job->hello.pid, .uid = job->uid, .command = {command, size});
 }
 
