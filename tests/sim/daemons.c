@@ -348,8 +348,10 @@ void node_process_ended(struct sim *s, struct process *p)
 static void job_gone(struct sim *s, const struct node_effect *e)
 {
     struct process *driver = process_find(s, e->process.v);
-    if (driver != NULL && driver->alive)
+    if (driver != NULL && driver->alive && !driver->leaves)
         sim_fail(s, "the node ends the job of %s, which lives", driver->name);
+    if (driver != NULL)
+        process_die(s, driver, 9);
     for (struct process *p = s->processes; p != NULL; p = p->next)
         if (p->alive && p->kind == PROCESS_WORKER && p->job.v == e->job.v)
             process_die(s, p, 9);
@@ -568,7 +570,7 @@ void daemons_create(struct sim *s)
         .objects_max = 100000,
         .blocks_max = 1000,
         .process_block = random_between(&s->random, 4, 64),
-        .node_lost_ms = 500,
+        .node_lost_ms = 4 * s->weather.load_ms,
         .refused_ms = 20,
     };
     s->daemons = calloc(1, sizeof *s->daemons);
