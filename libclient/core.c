@@ -18,6 +18,7 @@ int client_create(struct client **out, const struct client_config *config, struc
     if (c == NULL)
         return mob_err_set(err, MOB_ENOMEM, "no memory for the client");
     c->config = *config;
+    c->retry_at_ns = UINT64_MAX;
     peer_init(&c->node, &c->outbox, (struct mob_process){0});
     struct msg_error_frame frame = {
         .code = MOB_ENOMEM, .text = view_of("no memory to keep the value"), .process = config->self.v};
@@ -30,13 +31,19 @@ int client_create(struct client **out, const struct client_config *config, struc
     return MOB_OK;
 }
 
-static void tasks_free(void *ctx, struct object *o)
+/* First every result but the first forgets its task, then the first frees it. */
+static void task_forget(void *ctx, struct object *o)
 {
-    struct client *c = ctx;
-    struct task *t = o->task;
+    (void)ctx;
+    if (o->task != NULL && o->id.seq != o->task->seq)
+        o->task = NULL;
+}
+
+static void task_free(void *ctx, struct object *o)
+{
+    (void)ctx;
+    memory_free(o->task);
     o->task = NULL;
-    if (t != NULL && o->id.seq == t->seq)
-        c->task_count--, memory_free(t);
 }
 
 static void peer_destroy(struct client *c, struct client_peer *p)
@@ -55,7 +62,8 @@ void client_destroy(struct client *c)
         return;
     if (c->objects != NULL) {
         completions_free(c);
-        objects_each(c->objects, tasks_free, c);
+        objects_each(c->objects, task_forget, NULL);
+        objects_each(c->objects, task_free, NULL);
         objects_destroy(c->objects);
     }
     while (c->leases != NULL) {
@@ -98,15 +106,14 @@ struct peer *client_peer(struct client *c, struct mob_process process)
     return p != NULL ? &p->peer : NULL;
 }
 
-/* An effect that finds no memory ends the client: the node sees its process fail, nothing hangs. */
+/* An effect that finds no memory ends the client, by an effect that needs none: nothing hangs. */
 void effect_add(struct client *c, struct client_effect effect)
 {
     if (c->effect_count == c->effect_capacity) {
         size_t capacity = c->effect_capacity + EFFECTS_MAX;
         struct client_effect *grown = memory_realloc(c->effects, capacity * sizeof *grown);
         if (grown == NULL && (grown = memory_realloc(c->effects, capacity * sizeof *grown)) == NULL) {
-            c->failed = MOB_ENOMEM;
-            snprintf(c->failed_text, sizeof c->failed_text, "no memory for an effect");
+            c->effect_lost = true;
             return;
         }
         c->effects = grown;
@@ -118,8 +125,12 @@ void effect_add(struct client *c, struct client_effect effect)
 bool client_next_effect(struct client *c, struct client_effect *out)
 {
     if (c->effect_first == c->effect_count) {
+        bool lost = c->effect_lost;
         c->effect_first = c->effect_count = 0;
-        return false;
+        c->effect_lost = false;
+        if (lost)
+            *out = (struct client_effect){.kind = CLIENT_FAILED, .code = MOB_ENOMEM};
+        return lost;
     }
     *out = c->effects[c->effect_first++];
     return true;
@@ -127,7 +138,8 @@ bool client_next_effect(struct client *c, struct client_effect *out)
 
 uint64_t client_deadline(const struct client *c)
 {
-    return leases_deadline(c);
+    uint64_t leases = leases_deadline(c);
+    return leases < c->retry_at_ns ? leases : c->retry_at_ns;
 }
 
 /* Send to a process of the job: through the ring that connects us, else wrapped into a forward through the node. */
@@ -135,7 +147,7 @@ uint64_t client_deadline(const struct client *c)
     int send_##name(struct client *c, uint64_t process, const struct msg_##name *m)                       \
     {                                                                                                     \
         struct client_peer *p = peer_find(c, process);                                                    \
-        if (p != NULL && p->open)                                                                         \
+        if (p != NULL && !p->draining)                                                                    \
             return peer_send(&p->peer, name, m);                                                          \
         struct buffer body = {0};                                                                         \
         int rc = msg_##name##_pack(&body, m);                                                             \
@@ -149,14 +161,16 @@ uint64_t client_deadline(const struct client *c)
 SEND_TO(object_get)
 SEND_TO(object_value)
 
+/* What finds no memory stays as it is and is tried again at the next step, which the deadline brings about. */
 void step_end(struct client *c, uint64_t now_ns)
 {
-    watches_fire(c, now_ns);
+    bool all = watches_fire(c, now_ns);
     if (c->failed == MOB_OK) {
-        runs_flush_state(c);
-        leases_dispatch(c, now_ns);
-        watches_fire(c, now_ns);
+        all &= runs_flush_state(c);
+        all &= leases_dispatch(c, now_ns);
+        all &= watches_fire(c, now_ns);
     }
+    c->retry_at_ns = all ? UINT64_MAX : now_ns + RETRY_NS;
     if (c->stop_asked && c->current == NULL && c->runs_first == NULL && c->task_count == 0 &&
         objects_count(c->objects) == 0) {
         c->stop_asked = false;
@@ -201,10 +215,13 @@ static void on_object_value(struct client *c, uint64_t process, const struct msg
     } else if (m->kind == VALUE_INLINE) {
         if (object_settle_inline(c, o, m->value) != MOB_OK)
             object_settle_failed(c, o, c->no_memory);
-    } else {
-        struct failure *f = m->errors.count > 0 ? failure_create(&m->errors) : NULL;
+    } else if (m->kind == VALUE_ERROR && m->errors.count > 0) {
+        struct failure *f = failure_create(&m->errors);
         object_settle_failed(c, o, f != NULL ? f : c->no_memory);
         failure_drop(f);
+    } else {
+        c->counts.refused++;
+        object_settle_text(c, o, MOB_EPROTO, "the owner's answer is no value");
     }
 }
 
@@ -240,8 +257,10 @@ static void client_frame(struct client *c, uint64_t process, struct client_peer 
 
 void client_on_peer(struct client *c, struct peer *from, struct view frame, uint64_t now_ns)
 {
-    struct client_peer *p = peer_find(c, from->process.v);
-    if (p == NULL || &p->peer != from) {
+    struct client_peer *p = c->peers;
+    while (p != NULL && &p->peer != from)
+        p = p->next;
+    if (p == NULL) {
         c->counts.refused++;
         return;
     }
@@ -255,7 +274,7 @@ static void on_peer_open(struct client *c, const struct msg_peer_open *m)
 {
     struct mob_process process = {m->process};
     struct client_peer *p = peer_find(c, m->process);
-    if (p == NULL) {
+    if (p == NULL || p->draining) { /* a pair that was taken back may be made anew before it is drained */
         p = memory_zalloc(sizeof *p);
         if (p == NULL) {
             client_fail_all(c, MOB_ENOMEM, "no memory for a peer", 0);
@@ -266,7 +285,6 @@ static void on_peer_open(struct client *c, const struct msg_peer_open *m)
         p->next = c->peers;
         c->peers = p;
     }
-    p->open = true;
     effect_add(c, (struct client_effect){.kind = CLIENT_OPEN_PEER, .process = process, .side = m->side});
 }
 
@@ -282,10 +300,14 @@ static void on_peer_close(struct client *c, const struct msg_peer_close *m)
 static void on_process_lost(struct client *c, const struct msg_process_lost *m)
 {
     struct client_peer *p = peer_find(c, m->process);
-    if (MUTANT(client_lost_ignored) || (p != NULL && p->draining))
+    if (MUTANT(client_lost_ignored))
         return;
-    if (p != NULL)
-        p->draining = true;
+    if (p != NULL) {
+        bool under_way = p->draining;
+        p->lost = p->draining = true;
+        if (under_way)
+            return;
+    }
     effect_add(c, (struct client_effect){.kind = CLIENT_DRAIN_PEER, .process = {m->process}});
 }
 
@@ -334,24 +356,49 @@ static void owner_lost(void *ctx, struct object *o)
         return;
     char text[96];
     snprintf(text, sizeof text, "process %" PRIu64 ", which owned the object, has ended", lost->process);
-    struct msg_error_frame frame = {.code = MOB_EOWNERDIED, .text = view_of(text), .process = lost->process};
-    struct failure *f = failure_chain(&frame, NULL);
     o->pins++; /* not released while the table is walked */
-    object_settle_failed(lost->c, o, f != NULL ? f : lost->c->no_memory);
+    object_settle_text(lost->c, o, MOB_EOWNERDIED, text);
     o->pins--;
-    failure_drop(f);
+}
+
+/* The pair was taken back, but its other end lives: what was asked through the ring may not have arrived. */
+static void owner_ask_again(void *ctx, struct object *o)
+{
+    struct lost_owner *lost = ctx;
+    if (!o->borrowed || o->kind != 0 || o->id.owner != lost->process || !o->requested)
+        return;
+    o->requested = false;
+    if (object_request(lost->c, o) != MOB_OK) {
+        o->pins++;
+        object_settle_failed(lost->c, o, lost->c->no_memory);
+        o->pins--;
+    }
+}
+
+/* The effect goes before those that wait: the same process may have been connected anew meanwhile. */
+static void effect_close(struct client *c, struct mob_process process)
+{
+    struct client_effect effect = {.kind = CLIENT_CLOSE_PEER, .process = process};
+    if (c->effect_first > 0)
+        c->effects[--c->effect_first] = effect;
+    else
+        effect_add(c, effect);
 }
 
 void client_lost(struct client *c, struct mob_process process, uint64_t now_ns)
 {
-    struct client_peer *p = peer_find(c, process.v);
+    struct client_peer *p = c->peers;
+    while (p != NULL && (p->peer.process.v != process.v || !p->draining))
+        p = p->next;
+    bool lost = p == NULL || p->lost;
     if (p != NULL) {
         leases_lost(c, p);
-        runs_drop_from(c, process.v);
-        effect_add(c, (struct client_effect){.kind = CLIENT_CLOSE_PEER, .process = process});
+        if (lost)
+            runs_drop_from(c, process.v);
+        effect_close(c, process);
         peer_destroy(c, p);
     }
-    objects_each(c->objects, owner_lost, &(struct lost_owner){c, process.v});
+    objects_each(c->objects, lost ? owner_lost : owner_ask_again, &(struct lost_owner){c, process.v});
     step_end(c, now_ns);
 }
 
@@ -360,20 +407,9 @@ static void pending_fail(void *ctx, struct object *o)
     struct client *c = ctx;
     if (o->kind != 0 || o->task != NULL)
         return;
-    struct msg_error_frame frame = {
-        .code = c->failed, .text = view_of(c->failed_text), .process = c->config.self.v};
-    struct failure *f = failure_chain(&frame, NULL);
     o->pins++;
-    object_settle_failed(c, o, f != NULL ? f : c->no_memory);
+    object_settle_text(c, o, c->failed, c->failed_text);
     o->pins--;
-    failure_drop(f);
-}
-
-static void task_find_one(void *ctx, struct object *o)
-{
-    struct task **found = ctx;
-    if (o->task != NULL)
-        *found = o->task;
 }
 
 void client_fail_all(struct client *c, int code, const char *why, uint64_t now_ns)
@@ -383,18 +419,18 @@ void client_fail_all(struct client *c, int code, const char *why, uint64_t now_n
     c->failed = code;
     snprintf(c->failed_text, sizeof c->failed_text, "%s", why);
     mob_err_set(&c->extent_err, code, "%s", why);
+    /* A waiting task awaits another task or a borrowed object; when all of those have failed, so has it. */
+    objects_each(c->objects, pending_fail, c);
     for (;;) {
+        (void)watches_fire(c, now_ns);
         struct task *t = c->ready.first;
         for (struct lease *l = c->leases; t == NULL && l != NULL; l = l->next)
             t = l->sent.first;
-        if (t == NULL) /* the waiting ones are in no list: failing the others has settled most of them */
-            objects_each(c->objects, task_find_one, &t);
         if (t == NULL)
             break;
         task_fail_text(c, t, code, why);
-        watches_fire(c, now_ns);
     }
-    objects_each(c->objects, pending_fail, c);
+    assert(c->task_count == 0);
     extent_waiters_wake(c);
     step_end(c, now_ns);
 }

@@ -125,7 +125,7 @@ struct watch {
     };
 };
 /* Fire `w` when the object settles; at once when it has (then w->object stays NULL and needed goes down). A borrowed
- * object is asked for. MOB_ENOOBJECT: not known here. */
+ * object is asked for. MOB_ENOOBJECT: not known here; what client_fail_all was given: it will not settle any more. */
 int client_watch(struct client *c, struct mob_object id, struct watch *w, struct waiter *waiter, uint64_t now_ns) MOB_MUST_CHECK;
 void client_unwatch(struct client *c, struct watch *w); /* fine when it has fired */
 /* Take a waiter that became done; NULL when there is none. */
@@ -179,7 +179,7 @@ bool client_run_ready(const struct client *c);
 /* The next task to run, now under way; NULL when there is none that may start. */
 struct run *client_run_next(struct client *c, uint64_t now_ns);
 /* It has ended: `results` are result_count encoded msg_result, or `errors` says why. Frees the run; drops the handles that
- * it had obtained and not dropped. On MOB_ENOMEM the run is as it was: try again. */
+ * it had obtained and not dropped. Results that are more than a message may hold make it fail. On MOB_ENOMEM the run is as it was: try again. */
 int client_run_done(struct client *c, struct run *run, const struct msg_list *results, const struct msg_list *errors,
                     uint64_t run_ns, uint64_t now_ns) MOB_MUST_CHECK;
 /* The run's thread waits / goes on: the cpu and the queued runs are given back / the cpu is taken. */

@@ -10,15 +10,17 @@ enum {
     PACES = 256,          /* functions whose mean run time is remembered; two may share a place */
     SENT_MAX = 512,       /* tasks under way at one leased worker */
     SENT_BYTES_MAX = 1 << 20, /* bytes that wait for one worker's ring */
+    BODY_SIZE_MAX = MESSAGE_SIZE_MAX - 1024, /* packed arguments, or results, of one task */
     EXTENTS_HELD = 8,
+    RETRY_NS = 1000000,   /* pause after something found no memory */
 };
 
 /* Another client of the job that a ring pair connects us with. */
 struct client_peer {
     struct peer peer;
     struct client_peer *next;
-    bool open;     /* between peer_open and peer_close */
     bool draining; /* CLIENT_DRAIN_PEER was emitted */
+    bool lost;     /* the process has ended; otherwise only its ring pair is taken back */
 };
 
 enum task_state { TASK_WAITING, TASK_READY, TASK_SENT };
@@ -111,6 +113,8 @@ struct client {
 
     struct client_effect *effects;
     size_t effect_first, effect_count, effect_capacity;
+    bool effect_lost;     /* one found no memory */
+    uint64_t retry_at_ns; /* something else found no memory; UINT64_MAX: all is said and done */
     int failed; /* why nothing works any more, or MOB_OK */
     char failed_text[256];
     struct buffer scratch; /* for packing; contents do not outlive one use */
@@ -120,6 +124,7 @@ struct client {
 
 /* ---- core.c ---- */
 void effect_add(struct client *c, struct client_effect effect);
+/* The newest ring pair with the process; one that is being drained when there is no other. */
 struct client_peer *peer_find(struct client *c, uint64_t process);
 /* Send a message of the channel CLIENT_CLIENT to a process: through its own ring, else through the node. */
 int send_object_get(struct client *c, uint64_t process, const struct msg_object_get *m);
@@ -131,9 +136,10 @@ void step_end(struct client *c, uint64_t now_ns);
 /* The object has its value or failure (set by the caller): its watches fire at the end of the step. */
 void object_settled(struct client *c, struct object *o);
 void object_settle_failed(struct client *c, struct object *o, struct failure *f); /* holds f itself */
+void object_settle_text(struct client *c, struct object *o, int code, const char *text);
 int object_settle_inline(struct client *c, struct object *o, struct view bytes);
 void object_settle_stored(struct client *c, struct object *o, uint64_t offset, uint64_t size);
-void watches_fire(struct client *c, uint64_t now_ns);
+bool watches_fire(struct client *c, uint64_t now_ns); /* false: a remote reader still waits for memory */
 int remote_watch_add(struct client *c, struct object *o, uint64_t process, uint64_t now_ns) MOB_MUST_CHECK;
 void completions_free(struct client *c);
 int object_request(struct client *c, struct object *o);
@@ -145,6 +151,7 @@ void task_awaited(struct client *c, struct task *t, struct object *o, uint64_t n
 void task_fail(struct client *c, struct task *t, struct failure *f); /* ends the task; takes nothing of f */
 void task_fail_text(struct client *c, struct task *t, int code, const char *text);
 void task_lost(struct client *c, struct task *t, const struct loss *loss, uint64_t worker);
+/* MOB_ETOOBIG: with the values that were awaited they are more than a message may hold. */
 int task_pack_args(struct client *c, struct task *t, struct buffer *scratch, struct msg_list *out);
 void on_task_done(struct client *c, struct client_peer *from, const struct msg_task_done *m, uint64_t now_ns);
 void on_task_back(struct client *c, struct client_peer *from, const struct msg_task_back *m);
@@ -153,7 +160,7 @@ void queue_push_last(struct task_queue *q, struct task *t);
 void queue_remove(struct task_queue *q, struct task *t);
 
 /* ---- leases.c ---- */
-void leases_dispatch(struct client *c, uint64_t now_ns);
+bool leases_dispatch(struct client *c, uint64_t now_ns); /* false: there was no memory for all of it */
 void leases_lost(struct client *c, struct client_peer *p);
 void lease_destroy(struct client *c, struct lease *l);
 void pace_note(struct client *c, uint64_t function, uint64_t run_ns);
@@ -166,7 +173,7 @@ uint64_t leases_deadline(const struct client *c);
 /* ---- runs.c ---- */
 void on_task_run(struct client *c, struct client_peer *from, const struct msg_task_run *m);
 void runs_drop_from(struct client *c, uint64_t process);
-void runs_flush_state(struct client *c);
+bool runs_flush_state(struct client *c); /* false: there was no memory for all of it */
 void runs_free(struct client *c);
 
 /* ---- extents.c ---- */

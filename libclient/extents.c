@@ -47,7 +47,7 @@ int client_extent_want(struct client *c, uint64_t size, struct waiter *w)
     if (c->failed != MOB_OK)
         return c->failed;
     if (c->extent_request == 0) {
-        struct msg_extent_want m = {.request = c->extent_requests + 1, .size = size + OBJECT_ALIGN};
+        struct msg_extent_want m = {.request = c->extent_requests + 1, .size = size <= UINT64_MAX - OBJECT_ALIGN ? size + OBJECT_ALIGN : size};
         int rc = peer_send(&c->node, extent_want, &m);
         if (rc != MOB_OK)
             return rc;

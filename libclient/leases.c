@@ -20,8 +20,9 @@ void pace_note(struct client *c, uint64_t function, uint64_t run_ns)
 {
     static_assert(PACES == 256, "pace_of takes 8 bits");
     enum { LEAST_NS = 500 };
+    const uint64_t MOST_NS = 3600000000000;
     struct pace *p = pace_of(c, function);
-    uint64_t ns = run_ns < LEAST_NS ? LEAST_NS : run_ns;
+    uint64_t ns = run_ns < LEAST_NS ? LEAST_NS : run_ns < MOST_NS ? run_ns : MOST_NS;
     if (p->function != function)
         *p = (struct pace){function, ns};
     else
@@ -64,11 +65,11 @@ static uint64_t slots(const struct client *c)
 /* May one more task like `t` be sent to `l`? */
 static bool lease_has_room(struct client *c, const struct lease *l, const struct task *t)
 {
-    if (l->recalled || l->stalled || l->loss.known || l->peer->draining)
+    if (l->recalled || l->loss.known || l->peer->draining)
         return false;
     if (l->sent.count == 0)
         return true;
-    if (l->sent.count >= SENT_MAX || peer_backlog(&l->peer->peer) > SENT_BYTES_MAX)
+    if (l->stalled || l->sent.count >= SENT_MAX || peer_backlog(&l->peer->peer) > SENT_BYTES_MAX)
         return false;
     uint64_t slowest = pace_ns(c, t->function), oldest = pace_ns(c, l->sent.first->function);
     if (oldest > slowest)
@@ -108,13 +109,20 @@ static int task_send(struct client *c, struct task *t, struct lease *l)
     return MOB_OK;
 }
 
-static void leases_send(struct client *c)
+static bool leases_send(struct client *c)
 {
     while (c->ready.first != NULL) {
-        struct lease *l = lease_choose(c, c->ready.first);
-        if (l == NULL || task_send(c, c->ready.first, l) != MOB_OK)
+        struct task *t = c->ready.first;
+        struct lease *l = lease_choose(c, t);
+        if (l == NULL)
             break;
+        int rc = task_send(c, t, l);
+        if (rc == MOB_ETOOBIG)
+            task_fail_text(c, t, rc, "its arguments are too large together: put some of them first");
+        else if (rc != MOB_OK)
+            return false;
     }
+    return true;
 }
 
 /* Should it go back now? A worker keeps no unused lease once it runs on: its cpu is wanted by others or by itself. */
@@ -130,7 +138,7 @@ static bool lease_is_over(const struct client *c, const struct lease *l, uint64_
 
 /* Tell the node how many leases could be used: those that are kept, and one for each task that waits. The number is
  * bounded by the node's cpus, so a burst of tasks costs one message; it is lowered only when nothing waits. */
-static void leases_ask(struct client *c, uint64_t now_ns)
+static bool leases_ask(struct client *c, uint64_t now_ns)
 {
     uint64_t kept = 0;
     for (const struct lease *l = c->leases; l != NULL; l = l->next)
@@ -139,24 +147,30 @@ static void leases_ask(struct client *c, uint64_t now_ns)
     uint64_t want = kept + more;
     uint32_t depth = c->current != NULL ? c->current->depth + 1 : 0;
     bool changed = more > 0 ? want > c->want_sent || depth != c->want_depth_sent : want != c->want_sent;
-    if (changed && peer_send(&c->node, lease_want, (&(struct msg_lease_want){want, depth})) == MOB_OK) {
-        c->want_sent = want;
-        c->want_depth_sent = depth;
-    }
+    if (!changed)
+        return true;
+    if (peer_send(&c->node, lease_want, (&(struct msg_lease_want){want, depth})) != MOB_OK)
+        return false;
+    c->want_sent = want;
+    c->want_depth_sent = depth;
+    return true;
 }
 
 /* The wish goes before the leases that are given back, so that none of them comes again at once. */
-void leases_dispatch(struct client *c, uint64_t now_ns)
+bool leases_dispatch(struct client *c, uint64_t now_ns)
 {
-    leases_send(c);
-    leases_ask(c, now_ns);
+    bool all = leases_send(c);
+    all &= leases_ask(c, now_ns);
     for (struct lease *l = c->leases, *next; l != NULL; l = next) {
         next = l->next;
         if (!lease_is_over(c, l, now_ns) || MUTANT(client_lease_not_returned))
             continue;
         if (peer_send(&c->node, lease_return, &(struct msg_lease_return){l->id.v}) == MOB_OK)
-            lease_destroy(c, l); /* else there was no memory: again at the next step */
+            lease_destroy(c, l);
+        else
+            all = false;
     }
+    return all;
 }
 
 uint64_t leases_deadline(const struct client *c)
@@ -172,8 +186,12 @@ uint64_t leases_deadline(const struct client *c)
 
 void on_lease_grant(struct client *c, const struct msg_lease_grant *m, uint64_t now_ns)
 {
+    if (lease_find(c, m->lease) != NULL) {
+        c->counts.refused++;
+        return;
+    }
     struct client_peer *p = peer_find(c, m->worker);
-    struct lease *l = p != NULL && lease_find(c, m->lease) == NULL ? memory_zalloc(sizeof *l) : NULL;
+    struct lease *l = p != NULL && !p->draining ? memory_zalloc(sizeof *l) : NULL;
     if (l == NULL) { /* unknown worker, or no memory: the node gets it back */
         if (peer_send(&c->node, lease_return, &(struct msg_lease_return){m->lease}) != MOB_OK)
             c->counts.refused++;
@@ -219,7 +237,7 @@ void on_lease_lost(struct client *c, const struct msg_lease_lost *m)
     text_keep(l->loss.tail, sizeof l->loss.tail, m->tail);
     if (!l->peer->draining)
         effect_add(c, (struct client_effect){.kind = CLIENT_DRAIN_PEER, .process = l->peer->peer.process});
-    l->peer->draining = true;
+    l->peer->draining = l->peer->lost = true;
 }
 
 void on_lease_denied(struct client *c, const struct msg_lease_denied *m)

@@ -33,11 +33,12 @@ static int args_borrow(struct client *c, const struct run *r)
 {
     struct cursor at = cursor_of(r->args.data, r->args.size);
     struct msg_arg m;
-    int rc = MOB_OK;
-    for (uint32_t i = 0; i < r->args.count && msg_arg_unpack_item(&at, &m) && rc == MOB_OK; i++)
-        if (m.kind == VALUE_REF)
-            rc = client_borrow(c, m.object);
-    return rc == MOB_ENOOBJECT ? MOB_OK : rc; /* a reference that came home too late: using it says so */
+    for (uint32_t i = 0; i < r->args.count && msg_arg_unpack_item(&at, &m); i++) {
+        int rc = m.kind == VALUE_REF ? client_borrow(c, m.object) : MOB_OK;
+        if (rc != MOB_OK && rc != MOB_ENOOBJECT) /* none, or one that came home too late: using it says so */
+            return rc;
+    }
+    return MOB_OK;
 }
 
 static void obtained_drop(struct client *c)
@@ -78,6 +79,19 @@ struct run *client_run_next(struct client *c, uint64_t now_ns)
     return r;
 }
 
+/* More than a message may hold: the task has failed. */
+static int too_large_send(struct client *c, struct client_peer *to, struct msg_task_done *m)
+{
+    struct msg_error_frame frame = {.code = MOB_ETOOBIG,
+                                    .text = view_of("the results are too large together: put some of them first"),
+                                    .process = c->config.self.v};
+    buffer_clear(&c->scratch);
+    int rc = msg_error_frame_pack_item(&c->scratch, &frame);
+    m->results = (struct msg_list){0};
+    m->errors = (struct msg_list){1, buffer_head(&c->scratch), buffer_size(&c->scratch)};
+    return rc == MOB_OK ? peer_send(&to->peer, task_done, m) : rc;
+}
+
 int client_run_done(struct client *c, struct run *run, const struct msg_list *results, const struct msg_list *errors,
                     uint64_t run_ns, uint64_t now_ns)
 {
@@ -89,7 +103,7 @@ int client_run_done(struct client *c, struct run *run, const struct msg_list *re
             m.results = *results;
         if (errors != NULL)
             m.errors = *errors;
-        int rc = peer_send(&from->peer, task_done, &m);
+        int rc = m.results.size <= BODY_SIZE_MAX ? peer_send(&from->peer, task_done, &m) : too_large_send(c, from, &m);
         if (rc != MOB_OK)
             return rc;
     }
@@ -102,7 +116,7 @@ int client_run_done(struct client *c, struct run *run, const struct msg_list *re
 }
 
 /* Give queued runs back, the newest first, so that the submitter can put each at the front of its queue. */
-static void runs_give_back(struct client *c)
+static bool runs_give_back(struct client *c)
 {
     while (c->runs_first != NULL) {
         struct run **at = &c->runs_first, *before = NULL;
@@ -113,19 +127,20 @@ static void runs_give_back(struct client *c)
         struct run *r = *at;
         struct client_peer *from = peer_find(c, r->from.v);
         if (from != NULL && peer_send(&from->peer, task_back, (&(struct msg_task_back){r->task, r->attempt})) != MOB_OK)
-            return; /* no memory: they stay queued */
+            return false; /* no memory: they stay queued */
         *at = NULL;
         c->runs_last = before;
         c->run_count--;
         memory_free(r);
     }
+    return true;
 }
 
 void client_run_is_long(struct client *c)
 {
     c->run_long = c->current != NULL;
-    if (c->run_long)
-        runs_give_back(c);
+    if (c->run_long && !runs_give_back(c))
+        c->retry_at_ns = 0;
 }
 
 void client_blocked(struct client *c, uint64_t now_ns)
@@ -144,14 +159,17 @@ void client_unblocked(struct client *c, uint64_t now_ns)
 }
 
 /* Tell the node whether this worker waits. A state, not an event: what found no memory is said at the next step. */
-void runs_flush_state(struct client *c)
+bool runs_flush_state(struct client *c)
 {
-    if (c->run_long || c->blocked)
-        runs_give_back(c);
-    if (c->blocked && !c->blocked_sent && !MUTANT(client_blocked_not_sent))
+    bool all = (!c->run_long && !c->blocked) || runs_give_back(c);
+    if (c->blocked && !c->blocked_sent && !MUTANT(client_blocked_not_sent)) {
         c->blocked_sent = peer_send(&c->node, blocked, &(struct msg_blocked){c->blocked_count}) == MOB_OK;
-    else if (!c->blocked && c->blocked_sent)
+        all &= c->blocked_sent;
+    } else if (!c->blocked && c->blocked_sent) {
         c->blocked_sent = peer_send(&c->node, unblocked, &(struct msg_unblocked){c->blocked_count}) != MOB_OK;
+        all &= !c->blocked_sent;
+    }
+    return all;
 }
 
 void runs_drop_from(struct client *c, uint64_t process)

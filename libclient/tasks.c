@@ -93,6 +93,8 @@ int task_pack_args(struct client *c, struct task *t, struct buffer *scratch, str
     struct msg_arg m;
     int rc = MOB_OK;
     for (uint32_t i = 0; i < t->arg_count && rc == MOB_OK; i++) {
+        if (buffer_size(scratch) > BODY_SIZE_MAX)
+            return MOB_ETOOBIG;
         bool whole = msg_arg_unpack_item(&at, &m);
         assert(whole);
         if (m.kind == VALUE_AWAITED) {
@@ -107,7 +109,7 @@ int task_pack_args(struct client *c, struct task *t, struct buffer *scratch, str
         rc = msg_arg_pack_item(scratch, &m);
     }
     *out = (struct msg_list){t->arg_count, buffer_head(scratch), buffer_size(scratch)};
-    return rc;
+    return rc == MOB_OK && out->size > BODY_SIZE_MAX ? MOB_ETOOBIG : rc;
 }
 
 /* Call for each object among the arguments. */
@@ -270,6 +272,8 @@ static int args_check(struct client *c, const struct submit *s, uint32_t *awaite
     return MOB_OK;
 }
 
+static_assert(offsetof(struct task, args) % _Alignof(struct watch) == 0, "the watches stand behind the arguments");
+
 static struct task *task_create(struct client *c, const struct submit *s, uint32_t awaited)
 {
     size_t args_size = buffer_size(&c->scratch);
@@ -331,7 +335,7 @@ int client_submit(struct client *c, const struct submit *s, struct mob_object *f
         return rc;
     rc = args_pack(c, s);
     struct task *t = NULL;
-    if (rc == MOB_OK && buffer_size(&c->scratch) + 1024 > MESSAGE_SIZE_MAX / 2)
+    if (rc == MOB_OK && buffer_size(&c->scratch) > BODY_SIZE_MAX)
         return mob_err_set(err, MOB_ETOOBIG, "the arguments of %s take %zu bytes together; put the large ones first", s->name,
                            buffer_size(&c->scratch));
     if (rc == MOB_OK)
@@ -421,6 +425,7 @@ void on_task_done(struct client *c, struct client_peer *from, const struct msg_t
     } else if (results_valid(c, t, m)) {
         results_settle(c, t, m);
     } else {
+        c->counts.refused++;
         task_fail_text(c, t, MOB_EPROTO, "the worker's answer does not fit the task");
     }
 }

@@ -209,6 +209,14 @@ void object_settle_failed(struct client *c, struct object *o, struct failure *f)
     object_settled(c, o);
 }
 
+void object_settle_text(struct client *c, struct object *o, int code, const char *text)
+{
+    struct msg_error_frame frame = {.code = code, .text = view_of(text), .process = c->config.self.v};
+    struct failure *f = failure_chain(&frame, NULL);
+    object_settle_failed(c, o, f != NULL ? f : c->no_memory);
+    failure_drop(f);
+}
+
 int object_settle_inline(struct client *c, struct object *o, struct view bytes)
 {
     uint8_t *copy = memory_alloc(bytes.size != 0 ? bytes.size : 1);
@@ -316,7 +324,7 @@ static void remote_retry(struct client *c)
     }
 }
 
-void watches_fire(struct client *c, uint64_t now_ns)
+bool watches_fire(struct client *c, uint64_t now_ns)
 {
     remote_retry(c);
     while (c->fired_first != NULL) {
@@ -335,6 +343,15 @@ void watches_fire(struct client *c, uint64_t now_ns)
         o->pins--;
         objects_release(c->objects, o);
     }
+    return c->remote_unsent == NULL;
+}
+
+/* Whether the object can settle, and is asked for where it must be. */
+static int object_expect(struct client *c, struct object *o)
+{
+    if (o == NULL)
+        return MOB_ENOOBJECT;
+    return o->kind == 0 && c->failed != MOB_OK ? c->failed : object_request(c, o);
 }
 
 static void watch_add(struct object *o, struct watch *w)
@@ -348,9 +365,7 @@ int client_watch(struct client *c, struct mob_object id, struct watch *w, struct
 {
     *w = (struct watch){.kind = WATCH_WAITER, .waiter = waiter};
     struct object *o = objects_find(c->objects, id);
-    if (o == NULL)
-        return MOB_ENOOBJECT;
-    int rc = object_request(c, o);
+    int rc = object_expect(c, o);
     if (rc != MOB_OK)
         return rc;
     if (o->kind != 0)
@@ -415,16 +430,12 @@ int remote_watch_add(struct client *c, struct object *o, uint64_t process, uint6
 int client_completion_watch(struct client *c, struct mob_object id, uint64_t now_ns)
 {
     struct object *o = objects_find(c->objects, id);
-    if (o == NULL)
-        return MOB_ENOOBJECT;
+    int rc = object_expect(c, o);
+    if (rc != MOB_OK)
+        return rc;
     struct completion *done = memory_zalloc(sizeof *done);
     if (done == NULL)
         return MOB_ENOMEM;
-    int rc = object_request(c, o);
-    if (rc != MOB_OK) {
-        memory_free(done);
-        return rc;
-    }
     done->id = id;
     done->watch.kind = WATCH_COMPLETION;
     watch_add(o, &done->watch);

@@ -161,7 +161,8 @@ static inline bool cursor_boolean(struct cursor *c)
     }                                                                    \
     static struct msg_list cursor_list_##name(struct cursor *c)          \
     {                                                                    \
-        struct msg_list list = {cursor_array(c), c->at, 0};              \
+        struct msg_list list = {.count = cursor_array(c)};               \
+        list.data = c->at;                                               \
         struct msg_##name item;                                          \
         for (uint32_t i = 0; i < list.count; i++)                        \
             if (!msg_##name##_unpack_item(c, &item))                     \

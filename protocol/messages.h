@@ -77,7 +77,7 @@ struct message_head {
     const uint8_t *start; /* first byte of the message */
 };
 
-/* Step to the next message: skips what is left of the one before, reads the head. False at the end of the frame and on
+/* Read the head of the next message; the one before was unpacked or skipped. False at the end of the frame and on
  * malformed bytes (c->failed tells). */
 bool message_next(struct cursor *c, struct message_head *head);
 /* Step over the body of a message that is not wanted. */
