@@ -382,8 +382,7 @@ MOB_TEST(uid_is_the_kernels)
     if (getuid() != 0)
         skip();
     char *endpoint = abstract_endpoint();
-    struct transport *head = listen_at(endpoint);
-    pid_t child = fork();
+    pid_t child = fork(); /* before this process has threads: it connects when the head is there */
     if (child == 0) {
         if (setuid(4242) != 0)
             _exit(1);
@@ -393,6 +392,7 @@ MOB_TEST(uid_is_the_kernels)
         zmq_recv(raw.socket, bytes, sizeof bytes, 0);
         _exit(0);
     }
+    struct transport *head = listen_at(endpoint);
     struct transport_event event = expect(head, TRANSPORT_FRAME);
     assert_int_equal(event.sender.uid, 4242);
     assert_true(send_ok(head, event.sender.connection, "bye"));
