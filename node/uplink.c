@@ -15,6 +15,8 @@
 #include "protocol/log.h"
 #include "protocol/transport.h"
 
+enum { WELCOME_MS = 2000 }; /* a session that is not welcomed by then is given up for a new connection */
+
 struct uplink {
     struct shell *shell;
     struct transport *transport;
@@ -23,6 +25,7 @@ struct uplink {
     uint64_t incarnation, connection;
     bool started;  /* the link has a session */
     bool welcomed; /* in this session */
+    uint64_t session_ms; /* when it began */
     char machine[64];
 };
 
@@ -98,6 +101,7 @@ static void start_session(struct uplink *up)
     buffer_fini(&bytes);
     up->started = true;
     up->welcomed = false;
+    up->session_ms = up->shell->now_ms;
 }
 
 static void on_refuse(struct uplink *up, struct cursor *c, const struct message_head *head)
@@ -106,6 +110,10 @@ static void on_refuse(struct uplink *up, struct cursor *c, const struct message_
     char text[256];
     if (!msg_refuse_unpack(c, head, &m))
         return;
+    if (m.code == MOB_EAGAIN) { /* the head cuts the connection, and a new one says hello again */
+        log_warn("head.refused code=%s action=retry", mob_error_name((int)m.code));
+        return;
+    }
     snprintf(text, sizeof text, "the head refused this node: %.*s", (int)m.text.size,
              (const char *)m.text.data);
     node_shell_stop(up->shell, m.code < 0 ? (int)m.code : MOB_EDENIED, text);
@@ -135,16 +143,13 @@ static bool on_first(struct uplink *up, struct view *messages)
 
 static void on_frame(struct uplink *up, struct view frame)
 {
-    struct msg_link head;
     struct view messages;
-    /* A refusal may come outside of any session. */
-    if (!up->welcomed && link_peek(frame, &head, &messages) && messages.size > 0) {
-        struct cursor c = cursor_of(messages.data, messages.size);
-        struct message_head first;
-        if (message_next(&c, &first) && first.number == MSG_refuse) {
-            on_refuse(up, &c, &first);
-            return;
-        }
+    /* A refusal comes outside of any session. */
+    struct cursor c = cursor_of(frame.data, frame.size);
+    struct message_head first;
+    if (message_next(&c, &first) && first.number == MSG_refuse) {
+        on_refuse(up, &c, &first);
+        return;
     }
     if (!up->started || link_on_frame(&up->link, frame, up->shell->now_ms) != MOB_OK) {
         log_warn("head.malformed");
@@ -200,8 +205,17 @@ bool uplink_read(struct shell *shell)
 uint64_t uplink_write(struct shell *shell)
 {
     struct uplink *up = shell->uplink;
+    if (!up->started)
+        return UINT64_MAX;
+    /* The head sends nothing more to a node that it holds for lost, the welcome neither; the node must speak first. */
+    if (!up->welcomed && shell->now_ms >= up->session_ms + WELCOME_MS) {
+        log_warn("head.silent action=reconnect");
+        up->session_ms = shell->now_ms;
+        transport_cut(up->transport, up->connection);
+    }
     transmit(up);
-    return up->started ? link_deadline(&up->link) : UINT64_MAX;
+    uint64_t next = link_deadline(&up->link), welcome = up->welcomed ? UINT64_MAX : up->session_ms + WELCOME_MS;
+    return next < welcome ? next : welcome;
 }
 
 void uplink_goodbye(struct shell *shell, int code)

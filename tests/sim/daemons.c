@@ -6,7 +6,7 @@
 #include "head/core.h"
 #include "tests/sim/scripts.h"
 
-enum { UID = 1000, PAGE = 4096 };
+enum { UID = 1000, PAGE = 4096, WELCOME_MS = 2000 };
 
 /* A driver's hello that came while the node had no process ids. */
 struct hello {
@@ -21,7 +21,8 @@ struct daemons {
     struct node_core *core;
     struct link link;
     uint64_t connection, sessions, incarnation;
-    bool connected;
+    bool connected, welcomed;
+    uint64_t session_ns;
     struct hello *hellos;
 };
 
@@ -124,6 +125,8 @@ static void hello_make(struct sim *s, struct buffer *b)
         sim_need(s, NULL);
 }
 
+static void on_unwelcome(struct sim *s, const struct event *e);
+
 static void connect_now(struct sim *s)
 {
     struct daemons *d = s->daemons;
@@ -136,9 +139,19 @@ static void connect_now(struct sim *s)
     if (rc != MOB_OK)
         sim_need(s, NULL);
     d->connected = true;
+    d->welcomed = false;
+    d->session_ns = s->now_ns;
+    sim_after(s, WELCOME_MS * MS, (struct event){.run = on_unwelcome, .process = s->node, .a = d->sessions});
     buffer_fini(&hello);
     TRACE(s, s->node, "connects: connection=%" PRIu64 " session=%" PRIu64, d->connection, d->sessions);
     node_settle(s);
+}
+
+/* As node/uplink.c: the head says nothing to a node that it holds for lost, so the node must speak first. */
+static void on_unwelcome(struct sim *s, const struct event *e)
+{
+    if (s->daemons->connected && !s->daemons->welcomed && e->a == s->daemons->sessions)
+        node_disconnect(s);
 }
 
 static void on_connect(struct sim *s, const struct event *e)
@@ -179,6 +192,7 @@ static void head_messages(struct sim *s, struct view messages)
         if (head.number == MSG_node_welcome) {
             if (!msg_node_welcome_unpack(&c, &head, &m))
                 sim_fail(s, "the node's welcome is malformed");
+            d->welcomed = true;
             node_core_welcomed(d->core, &m, ms(s));
             continue;
         }
@@ -479,7 +493,8 @@ void node_settle(struct sim *s)
     while ((peer = outbox_take(node_core_outbox(d->core))) != NULL)
         if (peer != node_core_head(d->core))
             ring_flush(s, peer);
-    while (d->connected && link_outgoing(&d->link, node_core_head(d->core), ms(s), &frame))
+    struct peer *head = d->welcomed ? node_core_head(d->core) : NULL;
+    while (d->connected && link_outgoing(&d->link, head, ms(s), &frame))
         network_send(s, s->node, s->head, frame);
     uint64_t at = node_core_deadline(d->core), link_at = d->connected ? link_deadline(&d->link) : UINT64_MAX;
     tick_schedule(s, s->node, at < link_at ? at : link_at, on_node_tick);
