@@ -183,8 +183,7 @@ static bool connection_outgoing(struct head_core *core, struct connection *conn,
                                 struct view *frame)
 {
     if (conn->state == CONNECTION_NODE)
-        /* What a lost node does not read is not sent again and again. */
-        return !conn->node->lost && link_outgoing(conn->link, &conn->peer, now_ms, frame);
+        return link_outgoing(conn->link, &conn->peer, now_ms, frame);
     struct view first;
     if (!peer_first_frame(&conn->peer, &first))
         return false;
@@ -865,7 +864,7 @@ uint64_t head_core_deadline(const struct head_core *core)
     for (const struct connection *conn = core->connections; conn != NULL; conn = conn->hh.next) {
         if (conn->state == CONNECTION_ENDING)
             at_ms = earlier(at_ms, conn->end_at_ms);
-        else if (conn->state == CONNECTION_NODE && !conn->node->lost)
+        else if (conn->state == CONNECTION_NODE)
             at_ms = earlier(at_ms, link_deadline(conn->link));
     }
     for (const struct state_node *n = core->state.nodes; n != NULL; n = n->hh.next)

@@ -580,8 +580,7 @@ MOB_TEST(shares_follow_the_jobs)
     head_stop(&h);
 }
 
-/* A silent node is lost after 10 s and back with its next frame; nothing is sent to it meanwhile.
- */
+/* A silent node is lost after 10 s and back with its next frame. */
 MOB_TEST(silent_node_is_lost_and_comes_back)
 {
     struct head h = head_start();
@@ -589,22 +588,47 @@ MOB_TEST(silent_node_is_lost_and_comes_back)
     node_join(&h, &a, 1);
     h.now_ms += 5;
     talk_one(&h, &a);
-    struct view frame;
     h.now_ms += 20;
     talk_one(&h, &a);
-    uint64_t to, lost_ms = head_core_deadline(h.core);
+    uint64_t lost_ms = head_core_deadline(h.core);
     assert_true(lost_ms > h.now_ms && lost_ms <= h.now_ms + 10000);
     head_core_tick(h.core, lost_ms - 1);
     assert_int_equal(counts_of(&h).nodes_lost, 0);
     h.now_ms = lost_ms;
     head_core_tick(h.core, h.now_ms);
     assert_int_equal(counts_of(&h).nodes_lost, 1);
-    assert_false(head_core_outgoing(h.core, h.now_ms, &to, &frame));
     assert_int_equal(head_core_deadline(h.core), UINT64_MAX);
     struct msg_node_load load = {.workers = 3};
     assert_int_equal(peer_send(&a.peer, node_load, &load), MOB_OK);
     talk_one(&h, &a);
     assert_int_equal(counts_of(&h).nodes_lost, 0);
+    node_close(&a);
+    head_stop(&h);
+}
+
+/* A node whose hello was acknowledged and whose welcome is lost says nothing more: the head goes on
+ * repeating the welcome, also when the node counts as lost. */
+MOB_TEST(welcome_reaches_a_node_that_waits_for_it)
+{
+    struct head h = head_start();
+    struct node a = node_of(1, 11, "/a");
+    struct view frame;
+    uint64_t to;
+    node_hello(&a, 1);
+    assert_true(link_outgoing(&a.link, &a.peer, h.now_ms, &frame));
+    head_core_on_frame(h.core, &a.sender, frame, h.now_ms);
+    head_commit(&h);
+    while (counts_of(&h).nodes_lost == 0) {
+        while (head_core_outgoing(h.core, h.now_ms, &to, &frame))
+            ; /* on its way, and lost */
+        h.now_ms = head_core_deadline(h.core);
+        head_core_tick(h.core, h.now_ms);
+    }
+    while (a.received[MSG_node_welcome] == 0) {
+        h.now_ms = head_core_deadline(h.core);
+        head_core_tick(h.core, h.now_ms);
+        talk_one(&h, &a);
+    }
     node_close(&a);
     head_stop(&h);
 }
@@ -785,6 +809,7 @@ int main(void)
         cmocka_unit_test(malformed_frame_ends_the_connection),
         cmocka_unit_test(shares_follow_the_jobs),
         cmocka_unit_test(silent_node_is_lost_and_comes_back),
+        cmocka_unit_test(welcome_reaches_a_node_that_waits_for_it),
         cmocka_unit_test(tables_are_bounded),
         cmocka_unit_test(rows_are_idempotent),
         cmocka_unit_test(goodbye_ends_the_node),
