@@ -1,7 +1,8 @@
-/* registry.c: constructors run before main, before this library's own, and inside dlopen on any thread; nothing may fail
- * there and nobody may wait. So a record brings its own links, and is pushed with one compare-and-swap onto the list of all
- * and onto one of a fixed number of buckets. A table that grows was rejected: it would need memory or a lock. With a
- * thousand tasks a bucket holds one. A record is published after its id is set and is never taken out. */
+/* registry.c: constructors run before main, before this library's own, and inside dlopen on any
+ * thread; nothing may fail there and nobody may wait. So a record brings its own links, and is
+ * pushed with one compare-and-swap onto the list of all and onto one of a fixed number of buckets.
+ * A table that grows was rejected: it would need memory or a lock. With a thousand tasks a bucket
+ * holds one. A record is published after its id is set and is never taken out. */
 #include "libclient/registry.h"
 
 #include <stdlib.h>
@@ -52,7 +53,8 @@ static void push(struct mob_function **list, struct mob_function *f, struct mob_
     struct mob_function *first = __atomic_load_n(list, __ATOMIC_RELAXED);
     do {
         *link = first;
-    } while (!__atomic_compare_exchange_n(list, &first, f, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    } while (
+        !__atomic_compare_exchange_n(list, &first, f, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
 void mob_function_link(struct mob_function *f)
@@ -95,13 +97,17 @@ static int by_id(const void *a, const void *b)
     return ((*left)->id > (*right)->id) - ((*left)->id < (*right)->id);
 }
 
-static int duplicate(const struct mob_function *a, const struct mob_function *b, struct mob_err *err)
+static int duplicate(const struct mob_function *a, const struct mob_function *b,
+                     struct mob_err *err)
 {
     if (strcmp(a->name, b->name) == 0)
-        return mob_err_set(err, MOB_EDUPLICATE, "two tasks are named %s: at %s:%d and at %s:%d; rename one of them",
+        return mob_err_set(err, MOB_EDUPLICATE,
+                           "two tasks are named %s: at %s:%d and at %s:%d; rename one of them",
                            a->name, a->file, a->line, b->file, b->line);
-    return mob_err_set(err, MOB_EDUPLICATE, "the tasks %s at %s:%d and %s at %s:%d have one id by chance; rename one of them",
-                       a->name, a->file, a->line, b->name, b->file, b->line);
+    return mob_err_set(
+        err, MOB_EDUPLICATE,
+        "the tasks %s at %s:%d and %s at %s:%d have one id by chance; rename one of them", a->name,
+        a->file, a->line, b->name, b->file, b->line);
 }
 
 int registry_check(struct mob_err *err)
@@ -129,7 +135,8 @@ int registry_check(struct mob_err *err)
     return rc;
 }
 
-static const struct mob_function *refused(struct mob_error *err, int code, const char *what, const char *name)
+static const struct mob_function *refused(struct mob_error *err, int code, const char *what,
+                                          const char *name)
 {
     if (err != NULL) {
         *err = (struct mob_error){.code = code, .root_code = code};
@@ -138,12 +145,14 @@ static const struct mob_function *refused(struct mob_error *err, int code, const
     return NULL;
 }
 
-const struct mob_function *mob_function_register(const char *name, const char *signature, uint32_t arg_count,
-                                                 uint32_t result_count, int (*run)(struct mob_task *), void *user,
+const struct mob_function *mob_function_register(const char *name, const char *signature,
+                                                 uint32_t arg_count, uint32_t result_count,
+                                                 int (*run)(struct mob_task *), void *user,
                                                  struct mob_error *err)
 {
     if (name == NULL || name[0] == '\0' || signature == NULL)
-        return refused(err, MOB_EINVAL, "it has no name or no signature", name != NULL ? name : "(null)");
+        return refused(err, MOB_EINVAL, "it has no name or no signature",
+                       name != NULL ? name : "(null)");
     if (result_count == 0)
         return refused(err, MOB_EINVAL, "every task has at least one result", name);
     if (registry_find_name(name) != NULL)

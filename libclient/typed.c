@@ -1,8 +1,9 @@
 /* typed.c: what the macros of mobula.h call: typed values on one side, the plain API on the other.
  *
- * A call encodes its arguments one after the other into one writer on the stack and hands the plain API pieces of it, so a
- * call with plain arguments allocates nothing here. An argument that cannot be encoded does not stop the call: the plain
- * API is told why (`refused`) and makes results that give the error. */
+ * A call encodes its arguments one after the other into one writer on the stack and hands the plain
+ * API pieces of it, so a call with plain arguments allocates nothing here. An argument that cannot
+ * be encoded does not stop the call: the plain API is told why (`refused`) and makes results that
+ * give the error. */
 #include <mobula.h>
 
 #include <stdarg.h>
@@ -12,11 +13,12 @@
 #include "libclient/value.h"
 
 enum {
-    ARGS_MAX = 16,     /* of MOB_TASK: 15 */
+    ARGS_MAX = 16, /* of MOB_TASK: 15 */
     REFS_ON_STACK = 32,
 };
 
-static int error_set(struct mob_error *out, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int error_set(struct mob_error *out, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static int error_set(struct mob_error *out, int code, const char *format, ...)
 {
     va_list args;
@@ -107,14 +109,15 @@ static void adopt(struct mob_id id, void *user)
 }
 
 /* Decode, and take the references that are inside. */
-static int take_value(const struct mob_type *type, const struct mob_value *value, void *out, struct mob_memory *memory,
-                      struct mob_err *err)
+static int take_value(const struct mob_type *type, const struct mob_value *value, void *out,
+                      struct mob_memory *memory, struct mob_err *err)
 {
     int rc = value_decode(type, value->data, value->size, out, memory, err);
     if (rc == MOB_OK && (type->kind == MOB_KIND_STRUCT || type->kind == MOB_KIND_REF)) {
         value_each_ref(type, out, adopt, &rc);
         if (rc != MOB_OK)
-            mob_err_set(err, rc, "a reference inside the value cannot be held: %s", mob_error_text(rc));
+            mob_err_set(err, rc, "a reference inside the value cannot be held: %s",
+                        mob_error_text(rc));
     }
     return rc;
 }
@@ -126,15 +129,16 @@ static int give_value(struct mob_writer *w, const struct mob_type *type, const v
     if (rc == MOB_OK && (type->kind == MOB_KIND_STRUCT || type->kind == MOB_KIND_REF)) {
         value_each_ref(type, data, share, &rc);
         if (rc != MOB_OK)
-            mob_err_set(err, rc, "a reference inside the value cannot be shared: %s", mob_error_text(rc));
+            mob_err_set(err, rc, "a reference inside the value cannot be shared: %s",
+                        mob_error_text(rc));
     }
     return rc;
 }
 
 /* ---- Calls ---- */
 
-static int encode_arg(struct mob_writer *w, const struct mob_type *type, const struct mob_in *in, struct mob_arg *arg,
-                      struct value_span *span, struct mob_err *err)
+static int encode_arg(struct mob_writer *w, const struct mob_type *type, const struct mob_in *in,
+                      struct mob_arg *arg, struct value_span *span, struct mob_err *err)
 {
     *arg = (struct mob_arg){.kind = MOB_ARG_VALUE};
     bool refers = in->how == MOB_IN_REF || in->how == MOB_IN_MOVED;
@@ -142,7 +146,8 @@ static int encode_arg(struct mob_writer *w, const struct mob_type *type, const s
         return give_value(w, type, in->data, in->how, span, err);
     const struct mob_reference *ref = in->data;
     if (ref->id.seq == 0)
-        return mob_err_set(err, MOB_ENOOBJECT, "it is no reference: it was never assigned, or mob_init failed");
+        return mob_err_set(err, MOB_ENOOBJECT,
+                           "it is no reference: it was never assigned, or mob_init failed");
     arg->kind = refers ? MOB_ARG_REF_VALUE : MOB_ARG_REF;
     arg->moved = in->how == MOB_IN_MOVED || in->how == MOB_IN_PASSED;
     arg->ref = ref->id;
@@ -165,16 +170,22 @@ static void submit(struct mob_call *call, struct mob_arg *args, const struct mob
     }
     mob_submit(call, ids, mob_last_error_slot());
     for (uint32_t i = 0; i < call->function->result_count; i++)
-        results[i] = (struct mob_reference){ids[i], call->function->slots[call->arg_count + i].type};
+        results[i] =
+            (struct mob_reference){ids[i], call->function->slots[call->arg_count + i].type};
 }
 
-void mob_call_typed(const struct mob_function *function, const struct mob_options *options, const struct mob_in *in,
-                    const char *file, int line, struct mob_reference *results)
+void mob_call_typed(const struct mob_function *function, const struct mob_options *options,
+                    const struct mob_in *in, const char *file, int line,
+                    struct mob_reference *results)
 {
     struct mob_arg args[ARGS_MAX];
     struct value_span spans[ARGS_MAX];
-    struct mob_call call = {
-        .function = function, .args = args, .arg_count = function->arg_count, .options = options, .file = file, .line = line};
+    struct mob_call call = {.function = function,
+                            .args = args,
+                            .arg_count = function->arg_count,
+                            .options = options,
+                            .file = file,
+                            .line = line};
     struct mob_error refused;
     struct mob_writer w;
     writer_init(&w);
@@ -182,7 +193,8 @@ void mob_call_typed(const struct mob_function *function, const struct mob_option
         struct mob_err err;
         int rc = encode_arg(&w, function->slots[i].type, &in[i], &args[i], &spans[i], &err);
         if (rc != MOB_OK && call.refused == NULL) {
-            error_set(&refused, rc, "argument %u of %s at %s:%d: %s", i + 1, function->name, file, line, err.text);
+            error_set(&refused, rc, "argument %u of %s at %s:%d: %s", i + 1, function->name, file,
+                      line, err.text);
             call.refused = &refused;
         }
     }
@@ -190,7 +202,15 @@ void mob_call_typed(const struct mob_function *function, const struct mob_option
     writer_fini(&w);
 }
 
-void mob_put_typed(const struct mob_type *type, const struct mob_in *in, struct mob_reference *result)
+static void put_refused(struct mob_error *last, struct mob_id *result)
+{
+    static const struct mob_function put = {.name = "mob_put", .result_count = 1};
+    struct mob_error refused = *last;
+    mob_submit(&(struct mob_call){.function = &put, .refused = &refused}, result, last);
+}
+
+void mob_put_typed(const struct mob_type *type, const struct mob_in *in,
+                   struct mob_reference *result)
 {
     struct mob_piece pieces[VALUE_PIECES_MAX];
     struct value_span span;
@@ -198,11 +218,14 @@ void mob_put_typed(const struct mob_type *type, const struct mob_in *in, struct 
     struct mob_writer w;
     *result = (struct mob_reference){{0, 0}, type};
     writer_init(&w);
+    struct mob_error *last = mob_last_error_slot();
     int rc = give_value(&w, type, in->data, in->how, &span, &err);
-    if (rc == MOB_OK)
-        rc = mob_put_pieces(pieces, value_pieces(&w, &span, pieces), &result->id, mob_last_error_slot());
+    if (rc != MOB_OK)
+        error_set(last, rc, "mob_put: %s", err.text);
     else
-        error_set(mob_last_error_slot(), rc, "mob_put: %s", err.text);
+        rc = mob_put_pieces(pieces, value_pieces(&w, &span, pieces), &result->id, last);
+    if (rc != MOB_OK) /* like a call that is refused, so that the get gives the error */
+        put_refused(last, &result->id);
     writer_fini(&w);
 }
 
@@ -224,8 +247,8 @@ static int none(void)
                      "this is no reference: it was never assigned, or making it failed");
 }
 
-static int get_many(const struct mob_reference *refs, size_t count, char *out, int64_t timeout_ms, struct mob_id *ids,
-                    struct mob_value *values)
+static int get_many(const struct mob_reference *refs, size_t count, char *out, int64_t timeout_ms,
+                    struct mob_id *ids, struct mob_value *values)
 {
     for (size_t i = 0; i < count; i++) {
         if (refs[i].id.seq == 0)
@@ -255,7 +278,8 @@ int mob_get_typed(const struct mob_reference *refs, size_t count, void *out, int
     struct mob_id *ids = count > SIZE_MAX / 64 ? NULL : malloc(count * sizeof *ids);
     struct mob_value *values = ids == NULL ? NULL : malloc(count * sizeof *values);
     int rc = values != NULL ? get_many(refs, count, out, timeout_ms, ids, values)
-                            : error_set(mob_last_error_slot(), MOB_ENOMEM, "no memory to get %zu values at once", count);
+                            : error_set(mob_last_error_slot(), MOB_ENOMEM,
+                                        "no memory to get %zu values at once", count);
     free(values);
     free(ids);
     return rc;
@@ -269,12 +293,16 @@ int mob_take_typed(const struct mob_reference *ref, void *out, int64_t timeout_m
     return rc;
 }
 
-int mob_wait_typed(const struct mob_reference *refs, size_t count, size_t wanted, int64_t timeout_ms, bool *ready)
+int mob_wait_typed(const struct mob_reference *refs, size_t count, size_t wanted,
+                   int64_t timeout_ms, bool *ready)
 {
     struct mob_id on_stack[REFS_ON_STACK];
-    struct mob_id *ids = count <= REFS_ON_STACK ? on_stack : count > SIZE_MAX / 64 ? NULL : malloc(count * sizeof *ids);
+    struct mob_id *ids = count <= REFS_ON_STACK  ? on_stack
+                         : count > SIZE_MAX / 64 ? NULL
+                                                 : malloc(count * sizeof *ids);
     if (ids == NULL)
-        return error_set(mob_last_error_slot(), MOB_ENOMEM, "no memory to wait for %zu references", count);
+        return error_set(mob_last_error_slot(), MOB_ENOMEM, "no memory to wait for %zu references",
+                         count);
     size_t ready_count;
     int rc = MOB_OK;
     for (size_t i = 0; i < count && rc == MOB_OK; i++) {
@@ -282,7 +310,8 @@ int mob_wait_typed(const struct mob_reference *refs, size_t count, size_t wanted
         rc = ids[i].seq == 0 ? none() : MOB_OK;
     }
     if (rc == MOB_OK)
-        rc = mob_wait_refs(ids, count, wanted, timeout_ms, ready, &ready_count, mob_last_error_slot());
+        rc = mob_wait_refs(ids, count, wanted, timeout_ms, ready, &ready_count,
+                           mob_last_error_slot());
     if (ids != on_stack)
         free(ids);
     return rc;
@@ -290,7 +319,8 @@ int mob_wait_typed(const struct mob_reference *refs, size_t count, size_t wanted
 
 /* ---- Inside a task ---- */
 
-static int open_arg(struct mob_task *task, uint32_t i, const struct mob_slot *slot, char *args, struct mob_memory *memory)
+static int open_arg(struct mob_task *task, uint32_t i, const struct mob_slot *slot, char *args,
+                    struct mob_memory *memory)
 {
     uint32_t kind;
     struct mob_value value;
@@ -322,7 +352,8 @@ int mob_task_open(struct mob_task *task, const struct mob_slot *slots, uint32_t 
 {
     int rc = MOB_OK;
     if (mob_task_arg_count(task) != count) {
-        mob_fail_at(NULL, 0, MOB_EINVAL, "%u arguments came, %u are wanted", mob_task_arg_count(task), count);
+        mob_fail_at(NULL, 0, MOB_EINVAL, "%u arguments came, %u are wanted",
+                    mob_task_arg_count(task), count);
         rc = MOB_EINVAL;
     }
     for (uint32_t i = 0; i < count && rc == MOB_OK; i++)
@@ -330,7 +361,8 @@ int mob_task_open(struct mob_task *task, const struct mob_slot *slots, uint32_t 
     return rc;
 }
 
-static int close_result(struct mob_task *task, uint32_t i, const struct mob_slot *slot, const char *results)
+static int close_result(struct mob_task *task, uint32_t i, const struct mob_slot *slot,
+                        const char *results)
 {
     struct mob_piece pieces[VALUE_PIECES_MAX];
     struct mob_error error = {.code = MOB_OK};
@@ -349,8 +381,8 @@ static int close_result(struct mob_task *task, uint32_t i, const struct mob_slot
     return rc;
 }
 
-int mob_task_close(struct mob_task *task, const struct mob_slot *slots, uint32_t count, const void *results,
-                   struct mob_memory *memory, int rc)
+int mob_task_close(struct mob_task *task, const struct mob_slot *slots, uint32_t count,
+                   const void *results, struct mob_memory *memory, int rc)
 {
     for (uint32_t i = 0; i < count && rc == MOB_OK && !mob_task_failed(task); i++)
         rc = close_result(task, i, &slots[i], results);

@@ -1,10 +1,11 @@
-/* value.c: one walk over struct mob_type for each direction, instead of code that macros generate for each type: the macros
- * stay small, and what checks hostile bytes is here once.
+/* value.c: one walk over struct mob_type for each direction, instead of code that macros generate
+ * for each type: the macros stay small, and what checks hostile bytes is here once.
  *
- * Data that are large and already where they can stay are not copied into the writer but cut in between its bytes. The
- * alignment of what follows counts them. */
+ * Data that are large and already where they can stay are not copied into the writer but cut in
+ * between its bytes. The alignment of what follows counts them. */
 #include "libclient/value.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <msgpack.h>
@@ -53,7 +54,8 @@ const char *value_type_name(const struct mob_type *type, char *text, size_t size
 {
     if (type->kind == MOB_KIND_REF)
         snprintf(text, size, "reference to %s",
-                 type->element != NULL && type->element->name != NULL ? type->element->name : "reference");
+                 type->element != NULL && type->element->name != NULL ? type->element->name
+                                                                      : "reference");
     else
         snprintf(text, size, "%s", type->name);
     return text;
@@ -127,7 +129,8 @@ static size_t position(const struct mob_writer *w)
     return w->size + w->cut_size - w->begin;
 }
 
-/* The head of an ext 1 for `size` bytes that follow it, aligned. `wide`: with four bytes for the length, whatever it is. */
+/* The head of an ext 1 for `size` bytes that follow it, aligned. `wide`: with four bytes for the
+ * length, whatever it is. */
 static int write_aligned_head(struct mob_writer *w, size_t size, bool wide)
 {
     uint8_t head[6 + 1 + ALIGNMENT] = {0xc7};
@@ -195,22 +198,38 @@ static struct number load_number(const void *data, int kind)
     static const uint8_t sizes[] = {0, 1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8};
     memcpy(&v, data, sizes[kind]);
     switch (kind) {
-    case MOB_KIND_INT8: return signed_number(v.i8);
-    case MOB_KIND_INT16: return signed_number(v.i16);
-    case MOB_KIND_INT32: return signed_number(v.i32);
-    case MOB_KIND_INT64: return signed_number(v.i64);
-    case MOB_KIND_FLOAT: n.is_float = true, n.d = (double)v.f; return n;
-    case MOB_KIND_DOUBLE: n.is_float = true, n.d = v.d; return n;
-    default: n.u = v.u64; return n; /* unsigned and bool: little-endian, the rest is zero */
+    case MOB_KIND_INT8:
+        return signed_number(v.i8);
+    case MOB_KIND_INT16:
+        return signed_number(v.i16);
+    case MOB_KIND_INT32:
+        return signed_number(v.i32);
+    case MOB_KIND_INT64:
+        return signed_number(v.i64);
+    case MOB_KIND_FLOAT:
+        n.is_float = true, n.d = (double)v.f;
+        return n;
+    case MOB_KIND_DOUBLE:
+        n.is_float = true, n.d = v.d;
+        return n;
+    default:
+        n.u = v.u64;
+        return n; /* unsigned and bool: little-endian, the rest is zero */
     }
 }
 
 static bool number_fits(struct number n, uint32_t kind)
 {
     static const uint64_t limits[] = {
-        [MOB_KIND_BOOL] = 1,           [MOB_KIND_INT8] = INT8_MAX,     [MOB_KIND_INT16] = INT16_MAX,
-        [MOB_KIND_INT32] = INT32_MAX,  [MOB_KIND_INT64] = INT64_MAX,   [MOB_KIND_UINT8] = UINT8_MAX,
-        [MOB_KIND_UINT16] = UINT16_MAX, [MOB_KIND_UINT32] = UINT32_MAX, [MOB_KIND_UINT64] = UINT64_MAX,
+        [MOB_KIND_BOOL] = 1,
+        [MOB_KIND_INT8] = INT8_MAX,
+        [MOB_KIND_INT16] = INT16_MAX,
+        [MOB_KIND_INT32] = INT32_MAX,
+        [MOB_KIND_INT64] = INT64_MAX,
+        [MOB_KIND_UINT8] = UINT8_MAX,
+        [MOB_KIND_UINT16] = UINT16_MAX,
+        [MOB_KIND_UINT32] = UINT32_MAX,
+        [MOB_KIND_UINT64] = UINT64_MAX,
     };
     if (kind == MOB_KIND_DOUBLE)
         return true;
@@ -234,14 +253,20 @@ static int encode_number(msgpack_packer *pk, const struct mob_type *type, const 
         if (n.is_float)
             return mob_err_set(err, MOB_EINVAL, "%g does not fit in %s", n.d, type->name);
         if (n.negative)
-            return mob_err_set(err, MOB_EINVAL, "%lld does not fit in %s", (long long)n.u, type->name);
-        return mob_err_set(err, MOB_EINVAL, "%llu does not fit in %s", (unsigned long long)n.u, type->name);
+            return mob_err_set(err, MOB_EINVAL, "%lld does not fit in %s", (long long)n.u,
+                               type->name);
+        return mob_err_set(err, MOB_EINVAL, "%llu does not fit in %s", (unsigned long long)n.u,
+                           type->name);
     }
     switch (type->kind) {
-    case MOB_KIND_BOOL: return n.u != 0 ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
-    case MOB_KIND_FLOAT: return msgpack_pack_float(pk, (float)number_double(n));
-    case MOB_KIND_DOUBLE: return msgpack_pack_double(pk, number_double(n));
-    default: return n.negative ? msgpack_pack_int64(pk, (int64_t)n.u) : msgpack_pack_uint64(pk, n.u);
+    case MOB_KIND_BOOL:
+        return n.u != 0 ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
+    case MOB_KIND_FLOAT:
+        return msgpack_pack_float(pk, (float)number_double(n));
+    case MOB_KIND_DOUBLE:
+        return msgpack_pack_double(pk, number_double(n));
+    default:
+        return n.negative ? msgpack_pack_int64(pk, (int64_t)n.u) : msgpack_pack_uint64(pk, n.u);
     }
 }
 
@@ -267,12 +292,14 @@ static int encode_ref(msgpack_packer *pk, const void *data)
 }
 
 /* The bytes of a mob_bytes or an array: MOB_EINVAL if they cannot be. */
-static int array_size(const struct mob_type *type, const void *data, mob_bytes *out, struct mob_err *err)
+static int array_size(const struct mob_type *type, const void *data, mob_bytes *out,
+                      struct mob_err *err)
 {
     memcpy(out, data, sizeof *out);
     size_t item = type->kind == MOB_KIND_ARRAY ? type->element->size : 1;
     if (out->size > SIZE_MAX / 2 / item)
-        return mob_err_set(err, MOB_EINVAL, "%zu items of %s are impossible", out->size, type->name);
+        return mob_err_set(err, MOB_EINVAL, "%zu items of %s are impossible", out->size,
+                           type->name);
     out->size *= item;
     if (out->data == NULL && out->size != 0)
         return mob_err_set(err, MOB_EINVAL, "%s has %zu bytes at NULL", type->name, out->size);
@@ -306,16 +333,22 @@ static int encode_body(struct mob_writer *w, const struct mob_type *type, const 
     mob_bytes bytes;
     int rc;
     switch (type->kind) {
-    case MOB_KIND_TEXT: return encode_text(w, &pk, data);
+    case MOB_KIND_TEXT:
+        return encode_text(w, &pk, data);
     case MOB_KIND_BYTES:
     case MOB_KIND_ARRAY:
         rc = array_size(type, data, &bytes, err);
         return rc == MOB_OK ? encode_aligned(w, bytes.data, bytes.size) : rc;
-    case MOB_KIND_STRUCT: return encode_struct(w, &pk, type, data, err);
-    case MOB_KIND_REF: return encode_ref(&pk, data);
-    case MOB_KIND_CODEC: return encode_codec(w, type, data);
-    case MOB_KIND_VOID: return msgpack_pack_nil(&pk);
-    default: return encode_number(&pk, type, data, how, err);
+    case MOB_KIND_STRUCT:
+        return encode_struct(w, &pk, type, data, err);
+    case MOB_KIND_REF:
+        return encode_ref(&pk, data);
+    case MOB_KIND_CODEC:
+        return encode_codec(w, type, data);
+    case MOB_KIND_VOID:
+        return msgpack_pack_nil(&pk);
+    default:
+        return encode_number(&pk, type, data, how, err);
     }
 }
 
@@ -331,8 +364,8 @@ static int encode_raw(struct mob_writer *w, const struct mob_type *type, mob_byt
     return rc == MOB_OK ? write_data(w, bytes.data, bytes.size) : rc;
 }
 
-static int encode_value(struct mob_writer *w, const struct mob_type *type, const void *data, int how,
-                        struct mob_err *err)
+static int encode_value(struct mob_writer *w, const struct mob_type *type, const void *data,
+                        int how, struct mob_err *err)
 {
     mob_bytes bytes = {NULL, 0};
     int rc = MOB_OK;
@@ -360,7 +393,8 @@ static int encode_value(struct mob_writer *w, const struct mob_type *type, const
 int value_encode(struct mob_writer *w, const struct mob_type *type, const void *data, int how,
                  struct value_span *span, struct mob_err *err)
 {
-    struct mob_err inner = {MOB_OK, ""};
+    struct mob_err inner; /* not cleared: this is on the way of every call */
+    inner.code = MOB_OK;
     w->begin = w->size + w->cut_size;
     span->from = w->size;
     span->cut_from = w->cut_count;
@@ -372,11 +406,12 @@ int value_encode(struct mob_writer *w, const struct mob_type *type, const void *
     char name[64];
     if (inner.code != MOB_OK)
         return mob_err_set(err, rc, "%s", inner.text);
-    return mob_err_set(err, rc, "a %s was not encoded: %s", value_type_name(type, name, sizeof name),
-                       mob_error_text(rc));
+    return mob_err_set(err, rc, "a %s was not encoded: %s",
+                       value_type_name(type, name, sizeof name), mob_error_text(rc));
 }
 
-uint32_t value_pieces(const struct mob_writer *w, const struct value_span *span, struct mob_piece *pieces)
+uint32_t value_pieces(const struct mob_writer *w, const struct value_span *span,
+                      struct mob_piece *pieces)
 {
     uint32_t count = 0;
     size_t at = span->from;
@@ -401,7 +436,8 @@ struct reader {
 static int malformed(struct reader *r, const struct mob_type *type)
 {
     char name[64];
-    return mob_err_set(r->err, MOB_EENCODING, "malformed %s", value_type_name(type, name, sizeof name));
+    return mob_err_set(r->err, MOB_EENCODING, "malformed %s",
+                       value_type_name(type, name, sizeof name));
 }
 
 /* What the next msgpack item is, in words. */
@@ -437,12 +473,14 @@ static int decode_integer(struct reader *r, const struct mob_type *type, void *o
     bool is_signed = head >= 0xe0 || (head >= 0xd0 && head <= 0xd3);
     if (!is_signed && head >= 0x80 && !(head >= 0xcc && head <= 0xcf))
         return wrong_item(r, type);
-    struct number n = is_signed ? signed_number(cursor_i64(&r->at)) : (struct number){.u = cursor_u64(&r->at)};
+    struct number n =
+        is_signed ? signed_number(cursor_i64(&r->at)) : (struct number){.u = cursor_u64(&r->at)};
     if (r->at.failed)
         return malformed(r, type);
     if (!number_fits(n, type->kind))
-        return mob_err_set(r->err, MOB_EENCODING, "%s%llu does not fit in %s", n.negative ? "-" : "",
-                           (unsigned long long)(n.negative ? -n.u : n.u), type->name);
+        return mob_err_set(r->err, MOB_EENCODING, "%s%llu does not fit in %s",
+                           n.negative ? "-" : "", (unsigned long long)(n.negative ? -n.u : n.u),
+                           type->name);
     memcpy(out, &n.u, type->size); /* little-endian */
     return MOB_OK;
 }
@@ -521,7 +559,8 @@ static int store_array(struct reader *r, const struct mob_type *type, struct vie
     if ((uintptr_t)view.data % item != 0 && view.size != 0) {
         void *copy = mob_memory_get(r->memory, view.size);
         if (copy == NULL)
-            return mob_err_set(r->err, MOB_ENOMEM, "no memory for %zu bytes of %s", view.size, type->name);
+            return mob_err_set(r->err, MOB_ENOMEM, "no memory for %zu bytes of %s", view.size,
+                               type->name);
         memcpy(copy, view.data, view.size);
         view.data = copy;
     }
@@ -552,7 +591,9 @@ static int decode_codec(struct reader *r, const struct mob_type *type, void *out
     if (rc != MOB_OK)
         return rc;
     rc = type->decode(out, view.data, view.size, r->memory);
-    return rc == MOB_OK ? MOB_OK : mob_err_set(r->err, rc, "the decoder of %s failed: %s", type->name, mob_error_text(rc));
+    return rc == MOB_OK ? MOB_OK
+                        : mob_err_set(r->err, rc, "the decoder of %s failed: %s", type->name,
+                                      mob_error_text(rc));
 }
 
 static int decode_body(struct reader *r, const struct mob_type *type, void *out);
@@ -562,7 +603,8 @@ static size_t field_find(const struct mob_type *type, struct view name, size_t g
 {
     for (size_t i = 0; i < type->field_count; i++) {
         size_t at = (guess + i) % type->field_count;
-        if (strlen(type->fields[at].name) == name.size && memcmp(type->fields[at].name, name.data, name.size) == 0)
+        if (strlen(type->fields[at].name) == name.size &&
+            memcmp(type->fields[at].name, name.data, name.size) == 0)
             return at;
     }
     return type->field_count;
@@ -600,20 +642,25 @@ static int decode_body(struct reader *r, const struct mob_type *type, void *out)
     struct view view = {NULL, 0};
     int rc;
     switch (type->kind) {
-    case MOB_KIND_TEXT: return decode_text(r, type, out);
+    case MOB_KIND_TEXT:
+        return decode_text(r, type, out);
     case MOB_KIND_BYTES:
     case MOB_KIND_ARRAY:
         rc = decode_aligned(r, type, &view);
         return rc == MOB_OK ? store_array(r, type, view, out) : rc;
-    case MOB_KIND_STRUCT: return decode_struct(r, type, out);
-    case MOB_KIND_REF: return decode_ref(r, type, out);
-    case MOB_KIND_CODEC: return decode_codec(r, type, out);
+    case MOB_KIND_STRUCT:
+        return decode_struct(r, type, out);
+    case MOB_KIND_REF:
+        return decode_ref(r, type, out);
+    case MOB_KIND_CODEC:
+        return decode_codec(r, type, out);
     case MOB_KIND_VOID:
         if (cursor_peek(&r->at) != 0xc0)
             return wrong_item(r, type);
         r->at.at++;
         return MOB_OK;
-    default: return decode_number(r, type, out);
+    default:
+        return decode_number(r, type, out);
     }
 }
 
@@ -630,7 +677,8 @@ static int check_tag(struct reader *r, const struct mob_type *type)
         struct view name = cursor_text(&r->at);
         if (r->at.failed)
             return malformed(r, type);
-        if (is_named(type) && strlen(type->name) == name.size && memcmp(type->name, name.data, name.size) == 0)
+        if (is_named(type) && strlen(type->name) == name.size &&
+            memcmp(type->name, name.data, name.size) == 0)
             return MOB_OK;
         return wrong_tag(r, type, name.data, name.size);
     }
@@ -647,8 +695,8 @@ static int check_tag(struct reader *r, const struct mob_type *type)
     return wrong_tag(r, type, is, (size_t)size);
 }
 
-int value_decode(const struct mob_type *type, const void *data, size_t size, void *out, struct mob_memory *memory,
-                 struct mob_err *err)
+int value_decode(const struct mob_type *type, const void *data, size_t size, void *out,
+                 struct mob_memory *memory, struct mob_err *err)
 {
     struct mob_err unwanted;
     struct reader r = {cursor_of(data, size), memory, err != NULL ? err : &unwanted};
@@ -671,7 +719,8 @@ int value_decode(const struct mob_type *type, const void *data, size_t size, voi
     return rc == MOB_OK && cursor_left(&r.at) != 0 ? malformed(&r, type) : rc;
 }
 
-void value_each_ref(const struct mob_type *type, const void *value, void (*each)(struct mob_id id, void *user), void *user)
+void value_each_ref(const struct mob_type *type, const void *value,
+                    void (*each)(struct mob_id id, void *user), void *user)
 {
     if (type->kind == MOB_KIND_REF) {
         struct mob_reference ref;
@@ -680,5 +729,6 @@ void value_each_ref(const struct mob_type *type, const void *value, void (*each)
             each(ref.id, user);
     }
     for (size_t i = 0; i < type->field_count; i++)
-        value_each_ref(type->fields[i].type, (const char *)value + type->fields[i].offset, each, user);
+        value_each_ref(type->fields[i].type, (const char *)value + type->fields[i].offset, each,
+                       user);
 }

@@ -1,6 +1,6 @@
-/* test_wrong_programs.c: mobula.h as the four compilers see it. That they refuse wrong programs is shown by
- * tests/support/run-wrong, file by file; here is the other side: right programs compile without a warning, quickly, and do in
- * C++ what they do in C. */
+/* test_wrong_programs.c: mobula.h as the four compilers see it. That they refuse wrong programs is
+ * shown by tests/support/run-wrong, file by file; here is the other side: right programs compile
+ * without a warning, quickly, and do in C++ what they do in C. */
 #include "tests/support/test.h"
 
 #include <time.h>
@@ -9,7 +9,7 @@
 #include "tests/support/program.h"
 #include "tests/support/tempdir.h"
 
-#define STRICT "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Ilibclient/include -I. "
+#define STRICT   "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Ilibclient/include -I. "
 #define LIMIT_MS 60000
 
 static const char *const compilers[][2] = {
@@ -56,7 +56,9 @@ MOB_TEST(right_programs_have_no_warning)
     for (size_t i = 0; i < COMPILERS; i++) {
         if (!is_installed(compilers[i][0]))
             continue;
-        snprintf(line, sizeof line, "%s" STRICT "-O2 -c tests/integration/typed_user.c -o %s/user.o", compilers[i][1], work_dir);
+        snprintf(line, sizeof line,
+                 "%s" STRICT "-O2 -c tests/integration/typed_user.c -o %s/user.o", compilers[i][1],
+                 work_dir);
         assert_int_equal(run(line), 0);
     }
 }
@@ -65,7 +67,8 @@ static void nested_program(const char *path, unsigned depth)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    fputs("#include <mobula.h>\nMOB_TASK(double, mean, (double, a), (double, b)) { return (a + b) / 2; }\n"
+    fputs("#include <mobula.h>\nMOB_TASK(double, mean, (double, a), (double, b)) { return (a + b) "
+          "/ 2; }\n"
           "int main(void)\n{\n",
           f);
     if (depth > 0)
@@ -92,7 +95,8 @@ static double compile_ms(const char *compiler, const char *path)
 {
     char line[1024];
     double best = 1e9;
-    snprintf(line, sizeof line, "%s-Ilibclient/include -Dunique_text=1.0 -c %s -o %s/nested.o", compiler, path, work_dir);
+    snprintf(line, sizeof line, "%s-Ilibclient/include -Dunique_text=1.0 -c %s -o %s/nested.o",
+             compiler, path, work_dir);
     for (unsigned i = 0; i < 5; i++) {
         double start = now_ms();
         assert_int_equal(run(line), 0);
@@ -113,8 +117,10 @@ MOB_TEST(nested_calls_compile_quickly)
     for (size_t i = 0; i < COMPILERS; i++) {
         if (!is_installed(compilers[i][0]))
             continue;
-        double empty = compile_ms(compilers[i][1], none), nested = compile_ms(compilers[i][1], deep);
-        print_message("%s: depth 12 in %.0f ms, no call in %.0f ms\n", compilers[i][0], nested, empty);
+        double empty = compile_ms(compilers[i][1], none),
+               nested = compile_ms(compilers[i][1], deep);
+        print_message("%s: depth 12 in %.0f ms, no call in %.0f ms\n", compilers[i][0], nested,
+                      empty);
         assert_true(nested - empty < 200);
     }
 }
@@ -130,13 +136,15 @@ static size_t preprocessed_bytes(const char *compiler, const char *path, unsigne
     const char *text = program_stdout(p);
     size = strlen(text);
     *uses = 0;
-    for (const char *at = strstr(text, "unique_text"); at != NULL; at = strstr(at + 1, "unique_text"))
+    for (const char *at = strstr(text, "unique_text"); at != NULL;
+         at = strstr(at + 1, "unique_text"))
         ++*uses;
     program_destroy(p);
     return size;
 }
 
-/* The text of an argument is there once after all macros, however deep, so each level adds the same to the program. */
+/* The text of an argument is there once after all macros, however deep, so each level adds the same
+ * to the program. */
 MOB_TEST(arguments_are_expanded_once)
 {
     char path[3][256];
@@ -154,7 +162,8 @@ MOB_TEST(arguments_are_expanded_once)
         assert_int_equal(uses[1], 1);
         assert_int_equal(uses[2], 1);
         size_t first = size[1] - size[0], second = size[2] - size[1];
-        print_message("%s: six calls add %zu bytes, six more %zu\n", compilers[i][0], first, second);
+        print_message("%s: six calls add %zu bytes, six more %zu\n", compilers[i][0], first,
+                      second);
         assert_true(second < first + first / 10);
     }
 }
@@ -166,16 +175,20 @@ MOB_TEST(cxx_programs_run)
     const char *flags = strstr(build_dir, "address") != NULL  ? "-fsanitize=address,undefined "
                         : strstr(build_dir, "thread") != NULL ? "-fsanitize=thread "
                                                               : "";
-    snprintf(line, sizeof line, "gcc -std=gnu11 %s-D_GNU_SOURCE -I. -Ilibclient/include -c tests/unit/plain_fake.c -o %s/fake.o",
+    snprintf(line, sizeof line,
+             "gcc -std=gnu11 %s-D_GNU_SOURCE -I. -Ilibclient/include -c tests/unit/plain_fake.c -o "
+             "%s/fake.o",
              flags, work_dir);
     assert_int_equal(run(line), 0);
     for (size_t i = 2; i < COMPILERS; i++) {
         if (!is_installed(compilers[i][0]))
             continue;
-        snprintf(line, sizeof line, "%s" STRICT "-c tests/unit/typed_values.cc -o %s/values.o", compilers[i][1], work_dir);
+        snprintf(line, sizeof line, "%s" STRICT "-c tests/unit/typed_values.cc -o %s/values.o",
+                 compilers[i][1], work_dir);
         assert_int_equal(run(line), 0);
         snprintf(line, sizeof line,
-                 "g++ %s-o %s/values %s/values.o %s/fake.o %s/libclient.a %s/libprotocol.a $(pkg-config --libs msgpack) "
+                 "g++ %s-o %s/values %s/values.o %s/fake.o %s/libclient.a %s/libprotocol.a "
+                 "$(pkg-config --libs msgpack) "
                  "-pthread && %s/values",
                  flags, work_dir, work_dir, work_dir, build_dir, build_dir, work_dir);
         assert_int_equal(run(line), 0);

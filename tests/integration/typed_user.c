@@ -7,6 +7,7 @@
 #endif
 #include <mobula.h>
 MOB_STRUCT(point, (double, x), (double, y));
+/* lint-allow: typedef: a struct as users have them */
 typedef struct label {
     mob_text name;
     point at;

@@ -1,5 +1,6 @@
-/* plain_fake.c: the plain API of mobula.h within one process, so that the macros can be tested without a cluster: a task runs
- * at once, where it is submitted. Included by a test or linked to it instead of the library's own. Counts handles. */
+/* plain_fake.c: the plain API of mobula.h within one process, so that the macros can be tested
+ * without a cluster: a task runs at once, where it is submitted. Included by a test or linked to it
+ * instead of the library's own. Counts handles. */
 #include <mobula.h>
 
 #include <stdarg.h>
@@ -150,7 +151,8 @@ int mob_submit(const struct mob_call *call, struct mob_id *results, struct mob_e
     task->call = call;
     task->outer = running;
     task->error = task_args(task);
-    const struct mob_options *options = call->options != NULL ? call->options : call->function->options;
+    const struct mob_options *options =
+        call->options != NULL ? call->options : call->function->options;
     last_options = options != NULL ? *options : (struct mob_options){0};
     if (task->error.code == MOB_OK) {
         size_t before = allocated_count;
@@ -180,7 +182,8 @@ int mob_submit(const struct mob_call *call, struct mob_id *results, struct mob_e
     return MOB_OK;
 }
 
-int mob_put_pieces(const struct mob_piece *pieces, uint32_t count, struct mob_id *out, struct mob_error *err)
+int mob_put_pieces(const struct mob_piece *pieces, uint32_t count, struct mob_id *out,
+                   struct mob_error *err)
 {
     (void)err;
     struct object o = {0};
@@ -189,7 +192,8 @@ int mob_put_pieces(const struct mob_piece *pieces, uint32_t count, struct mob_id
     return MOB_OK;
 }
 
-int mob_get_value(struct mob_id ref, struct mob_value *out, int64_t timeout_ms, struct mob_error *err)
+int mob_get_value(struct mob_id ref, struct mob_value *out, int64_t timeout_ms,
+                  struct mob_error *err)
 {
     (void)timeout_ms;
     const struct object *o = object_of(ref);
@@ -202,7 +206,8 @@ int mob_get_value(struct mob_id ref, struct mob_value *out, int64_t timeout_ms, 
     return MOB_OK;
 }
 
-int mob_get_values(const struct mob_id *refs, size_t count, struct mob_value *out, int64_t timeout_ms, struct mob_error *err)
+int mob_get_values(const struct mob_id *refs, size_t count, struct mob_value *out,
+                   int64_t timeout_ms, struct mob_error *err)
 {
     int rc = MOB_OK;
     for (size_t i = 0; i < count && rc == MOB_OK; i++)
@@ -210,8 +215,8 @@ int mob_get_values(const struct mob_id *refs, size_t count, struct mob_value *ou
     return rc;
 }
 
-int mob_wait_refs(const struct mob_id *refs, size_t count, size_t wanted, int64_t timeout_ms, bool *ready, size_t *ready_count,
-                  struct mob_error *err)
+int mob_wait_refs(const struct mob_id *refs, size_t count, size_t wanted, int64_t timeout_ms,
+                  bool *ready, size_t *ready_count, struct mob_error *err)
 {
     (void)refs, (void)wanted, (void)timeout_ms, (void)err;
     for (size_t i = 0; i < count; i++)
@@ -262,8 +267,8 @@ uint32_t mob_task_arg_count(const struct mob_task *task)
     return task->call->arg_count;
 }
 
-int mob_task_arg(struct mob_task *task, uint32_t i, uint32_t *kind, struct mob_value *value, struct mob_id *ref,
-                 struct mob_error *err)
+int mob_task_arg(struct mob_task *task, uint32_t i, uint32_t *kind, struct mob_value *value,
+                 struct mob_id *ref, struct mob_error *err)
 {
     (void)err;
     *kind = task->call->args[i].kind == MOB_ARG_REF ? MOB_ARG_REF : MOB_ARG_VALUE;
@@ -272,7 +277,8 @@ int mob_task_arg(struct mob_task *task, uint32_t i, uint32_t *kind, struct mob_v
     return MOB_OK;
 }
 
-int mob_task_result(struct mob_task *task, uint32_t i, const struct mob_piece *pieces, uint32_t count, struct mob_error *err)
+int mob_task_result(struct mob_task *task, uint32_t i, const struct mob_piece *pieces,
+                    uint32_t count, struct mob_error *err)
 {
     (void)err;
     object_join(&task->results[i], pieces, count);

@@ -9,7 +9,8 @@ static const struct mob_options *seen_options(void)
     return fake_options();
 }
 
-/* Every type goes through a task and comes back, and all references that were made have been dropped. */
+/* Every type goes through a task and comes back, and all references that were made have been
+ * dropped. */
 MOB_TEST(every_type_round_trips)
 {
     fake_shift(0);
@@ -35,7 +36,8 @@ MOB_TASK(mob_doubles, ramp, (size_t, count))
     return mob_doubles_of(data, count);
 }
 
-/* A large array that a task returns from mob_alloc reaches the plain API as it is, behind a header of 64 bytes. */
+/* A large array that a task returns from mob_alloc reaches the plain API as it is, behind a header
+ * of 64 bytes. */
 MOB_TEST(large_results_are_not_copied)
 {
     size_t before = fake_in_place();
@@ -79,8 +81,10 @@ MOB_TEST(wrong_value_behind_a_reference)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_round_trips),       cmocka_unit_test(values_may_lie_anywhere),
-        cmocka_unit_test(large_results_are_not_copied), cmocka_unit_test(options_of_definition_and_call),
+        cmocka_unit_test(every_type_round_trips),
+        cmocka_unit_test(values_may_lie_anywhere),
+        cmocka_unit_test(large_results_are_not_copied),
+        cmocka_unit_test(options_of_definition_and_call),
         cmocka_unit_test(wrong_value_behind_a_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

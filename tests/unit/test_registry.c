@@ -11,13 +11,23 @@ static int run(struct mob_task *task)
     return MOB_OK;
 }
 
-#define SLOT(T) {MOB_INFO(T), 0}
+#define SLOT(T)                                                                                    \
+    {                                                                                              \
+        MOB_INFO(T), 0                                                                             \
+    }
 MOB_STRUCT(point, (double, x), (double, y));
 static const struct mob_slot slots[] = {SLOT(double), SLOT(MOB_REF(point)), SLOT(mob_text)};
-static struct mob_function first = {
-    .name = "first", .signature = "", .file = "a.c", .line = 3, .arg_count = 2, .result_count = 1, .run = run, .slots = slots};
+static struct mob_function first = {.name = "first",
+                                    .signature = "",
+                                    .file = "a.c",
+                                    .line = 3,
+                                    .arg_count = 2,
+                                    .result_count = 1,
+                                    .run = run,
+                                    .slots = slots};
 
-/* A static record is found by the hash of its name and of its types as they are named on the wire. */
+/* A static record is found by the hash of its name and of its types as they are named on the wire.
+ */
 MOB_TEST(records_are_found_by_id)
 {
     uint64_t id = registry_id("first", "(double,*point)text");
@@ -34,7 +44,8 @@ MOB_TEST(records_are_found_by_id)
 MOB_TEST(ids_of_short_signatures)
 {
     static const struct mob_slot none[] = {SLOT(void)};
-    static struct mob_function f = {.name = "nothing", .file = "a.c", .result_count = 1, .slots = none, .run = run};
+    static struct mob_function f = {
+        .name = "nothing", .file = "a.c", .result_count = 1, .slots = none, .run = run};
     mob_function_link(&f);
     assert_ptr_equal(registry_find(registry_id("nothing", "()void")), &f);
 }
@@ -68,8 +79,11 @@ static void *link_many(void *user)
     size_t thread = (size_t)(uintptr_t)user - 1;
     for (size_t i = 0; i < EACH; i++) {
         snprintf(names[thread][i], sizeof names[thread][i], "many_%zu_%zu", thread, i);
-        many[thread][i] = (struct mob_function){
-            .name = names[thread][i], .signature = "()void", .file = "many.c", .result_count = 1, .run = run};
+        many[thread][i] = (struct mob_function){.name = names[thread][i],
+                                                .signature = "()void",
+                                                .file = "many.c",
+                                                .result_count = 1,
+                                                .run = run};
         mob_function_link(&many[thread][i]);
         if (registry_find(many[thread][i].id) != &many[thread][i])
             return user;
@@ -84,7 +98,8 @@ MOB_TEST(linking_from_many_threads)
     for (const struct mob_function *f = registry_next(NULL); f != NULL; f = registry_next(f))
         before++;
     for (size_t i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, link_many, (void *)(uintptr_t)(i + 1)), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, link_many, (void *)(uintptr_t)(i + 1)),
+                         0);
     for (size_t i = 0; i < THREADS; i++) {
         void *failed;
         assert_int_equal(pthread_join(threads[i], &failed), 0);
@@ -98,11 +113,16 @@ MOB_TEST(linking_from_many_threads)
             assert_ptr_equal(registry_find(many[i][k].id), &many[i][k]);
 }
 
-/* Two tasks of one name, even with other types, are an error that names both places. Last, since nothing is unlinked. */
+/* Two tasks of one name, even with other types, are an error that names both places. Last, since
+ * nothing is unlinked. */
 MOB_TEST(duplicates_name_both_files)
 {
-    static struct mob_function again = {
-        .name = "first", .signature = "()void", .file = "dir/b.c", .line = 14, .result_count = 1, .run = run};
+    static struct mob_function again = {.name = "first",
+                                        .signature = "()void",
+                                        .file = "dir/b.c",
+                                        .line = 14,
+                                        .result_count = 1,
+                                        .run = run};
     struct mob_err err;
     assert_int_equal(registry_check(&err), MOB_OK);
     mob_function_link(&again);
@@ -116,8 +136,8 @@ MOB_TEST(duplicates_name_both_files)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(records_are_found_by_id),   cmocka_unit_test(ids_of_short_signatures),
-        cmocka_unit_test(run_time_registration),     cmocka_unit_test(linking_from_many_threads),
+        cmocka_unit_test(records_are_found_by_id),    cmocka_unit_test(ids_of_short_signatures),
+        cmocka_unit_test(run_time_registration),      cmocka_unit_test(linking_from_many_threads),
         cmocka_unit_test(duplicates_name_both_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

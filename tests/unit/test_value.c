@@ -26,7 +26,8 @@ struct blob {
 };
 
 /* The value in one piece, in memory of exactly its size behind which ASan watches. */
-static int encode(const struct mob_type *type, const void *data, struct blob *out, struct mob_err *err)
+static int encode(const struct mob_type *type, const void *data, struct blob *out,
+                  struct mob_err *err)
 {
     struct mob_piece pieces[VALUE_PIECES_MAX];
     struct value_span span;
@@ -43,7 +44,8 @@ static int encode(const struct mob_type *type, const void *data, struct blob *ou
     return rc;
 }
 
-static int decode(const struct mob_type *type, const void *data, size_t size, void *out, struct mob_err *err)
+static int decode(const struct mob_type *type, const void *data, size_t size, void *out,
+                  struct mob_err *err)
 {
     struct mob_memory memory = {NULL, {0, 0}};
     return value_decode(type, data, size, out, &memory, err);
@@ -51,6 +53,7 @@ static int decode(const struct mob_type *type, const void *data, size_t size, vo
 
 MOB_STRUCT(inner, (int16_t, a), (mob_text, name));
 MOB_STRUCT(outer, (double, x), (inner, in), (mob_floats, f), (bool, b), (uint64_t, n));
+/* lint-allow: typedef: a struct as users have them */
 typedef struct colour {
     unsigned char r, g;
 } colour;
@@ -67,7 +70,8 @@ static int colour_decode(colour *c, const void *data, size_t size, struct mob_me
     return MOB_OK;
 }
 MOB_CODEC(colour, colour_encode, colour_decode);
-MOB_STRUCT(everything, (outer, o), (mob_bytes, b), (colour, c), (MOB_REF(double), r), (mob_uint64s, u), (float, f));
+MOB_STRUCT(everything, (outer, o), (mob_bytes, b), (colour, c), (MOB_REF(double), r),
+           (mob_uint64s, u), (float, f));
 
 /* The numbers of the public header are those of errors.def. */
 MOB_TEST(public_codes_equal_the_table)
@@ -91,7 +95,8 @@ MOB_TEST(numbers_are_short)
     assert_memory_equal(b.data, ((unsigned char[]){0x92, MOB_KIND_INT64, 0xff}), 3);
 }
 
-/* Large data stand behind a header of 64 bytes, are not copied by the writer, and are read where they are. */
+/* Large data stand behind a header of 64 bytes, are not copied by the writer, and are read where
+ * they are. */
 MOB_TEST(large_arrays_are_raw)
 {
     static double data[600];
@@ -102,7 +107,8 @@ MOB_TEST(large_arrays_are_raw)
     struct mob_writer w;
     struct blob b;
     writer_init(&w);
-    assert_int_equal(value_encode(&w, MOB_INFO(mob_doubles), &d, MOB_IN_VALUE, &span, NULL), MOB_OK);
+    assert_int_equal(value_encode(&w, MOB_INFO(mob_doubles), &d, MOB_IN_VALUE, &span, NULL),
+                     MOB_OK);
     assert_int_equal(value_pieces(&w, &span, pieces), 2);
     assert_int_equal(pieces[0].size, VALUE_HEADER_SIZE);
     assert_ptr_equal(pieces[1].data, data);
@@ -142,11 +148,16 @@ MOB_TEST(types_are_checked)
 
 /* A struct as an older and a newer program have it. */
 MOB_STRUCT(person, (mob_text, name), (int32_t, age));
-static const struct mob_field person_fields_then[] = {{"age", &mobula_type_int16_t, offsetof(person, age)}};
-static const struct mob_type person_then = {
-    .name = "person", .kind = MOB_KIND_STRUCT, .size = sizeof(person), .fields = person_fields_then, .field_count = 1};
+static const struct mob_field person_fields_then[] = {
+    {"age", &mobula_type_int16_t, offsetof(person, age)}};
+static const struct mob_type person_then = {.name = "person",
+                                            .kind = MOB_KIND_STRUCT,
+                                            .size = sizeof(person),
+                                            .fields = person_fields_then,
+                                            .field_count = 1};
 
-/* A field may be added: who does not know it skips it, who misses it has zero; a number may become wider. */
+/* A field may be added: who does not know it skips it, who misses it has zero; a number may become
+ * wider. */
 MOB_TEST(fields_may_be_added)
 {
     struct blob b;
@@ -168,9 +179,13 @@ MOB_TEST(fields_may_be_added)
 /* A field of another type than it was written with is refused with the field's name. */
 MOB_TEST(fields_keep_their_type)
 {
-    static const struct mob_field fields[] = {{"age", &mobula_type_mob_text, offsetof(person, name)}};
-    static const struct mob_type other = {
-        .name = "person", .kind = MOB_KIND_STRUCT, .size = sizeof(person), .fields = fields, .field_count = 1};
+    static const struct mob_field fields[] = {
+        {"age", &mobula_type_mob_text, offsetof(person, name)}};
+    static const struct mob_type other = {.name = "person",
+                                          .kind = MOB_KIND_STRUCT,
+                                          .size = sizeof(person),
+                                          .fields = fields,
+                                          .field_count = 1};
     struct blob b;
     struct mob_err err;
     person p = {"Ada", 36};
@@ -208,7 +223,8 @@ static void see_ref(struct mob_id id, void *user)
     ++*(int *)user;
 }
 
-/* Everything at once: nested, with views, an own encoding and a reference, which the walk over references finds. */
+/* Everything at once: nested, with views, an own encoding and a reference, which the walk over
+ * references finds. */
 MOB_TEST(nested_structs_round_trip)
 {
     struct blob b;
@@ -216,9 +232,11 @@ MOB_TEST(nested_structs_round_trip)
     int seen = 0;
     assert_int_equal(encode(MOB_INFO(everything), &e, &b, NULL), MOB_OK);
     assert_int_equal(decode(MOB_INFO(everything), b.data, b.size, &back, NULL), MOB_OK);
-    assert_true(back.o.x == 0.5 && back.o.in.a == -3 && back.o.b && back.o.n == 1u << 20 && back.f == 1.5f);
+    assert_true(back.o.x == 0.5 && back.o.in.a == -3 && back.o.b && back.o.n == 1u << 20 &&
+                back.f == 1.5f);
     assert_string_equal(back.o.in.name, "inside");
-    assert_true(back.o.f.count == 5 && back.o.f.data[4] == 5 && back.u.data[2] == UINT64_MAX && back.c.g == 8);
+    assert_true(back.o.f.count == 5 && back.o.f.data[4] == 5 && back.u.data[2] == UINT64_MAX &&
+                back.c.g == 8);
     assert_int_equal(back.b.size, 6);
     assert_ptr_equal(back.r.any.info, &mobula_type_double);
     assert_int_equal(block_count, 0);
@@ -246,12 +264,13 @@ static uint64_t next_random(uint64_t *state)
     return *state ^= *state << 17;
 }
 
-/* Bytes that were changed, cut or made up never make the decoder read outside them: ASan and the heap watch. */
+/* Bytes that were changed, cut or made up never make the decoder read outside them: ASan and the
+ * heap watch. */
 MOB_TEST(hostile_bytes_are_harmless)
 {
-    const struct mob_type *types[] = {MOB_INFO(everything), MOB_INFO(mob_text), MOB_INFO(mob_doubles),
-                                      MOB_INFO(double),     MOB_INFO(int8_t),   MOB_INFO(MOB_REF(double)),
-                                      MOB_INFO(mob_bytes),  MOB_INFO(colour)};
+    const struct mob_type *types[] = {
+        MOB_INFO(everything), MOB_INFO(mob_text),        MOB_INFO(mob_doubles), MOB_INFO(double),
+        MOB_INFO(int8_t),     MOB_INFO(MOB_REF(double)), MOB_INFO(mob_bytes),   MOB_INFO(colour)};
     static double numbers[100];
     mob_doubles raw = {numbers, 100};
     struct blob good[2];
@@ -264,7 +283,8 @@ MOB_TEST(hostile_bytes_are_harmless)
     print_message("MOBULA_TEST_SEED=%llu\n", (unsigned long long)seed);
     for (unsigned round = 0; round < 200000; round++) {
         const struct blob *from = &good[next_random(&luck) % 2];
-        size_t size = next_random(&luck) % 4 == 0 ? next_random(&luck) % (from->size + 1) : from->size;
+        size_t size =
+            next_random(&luck) % 4 == 0 ? next_random(&luck) % (from->size + 1) : from->size;
         unsigned char *bytes = malloc(size + 1);
         assert_non_null(bytes);
         memcpy(bytes + 1, from->data, size); /* at an odd address */
@@ -276,11 +296,14 @@ MOB_TEST(hostile_bytes_are_harmless)
             mob_doubles d;
             mob_bytes b;
         } out;
-        const struct mob_type *type = round % 2 == 0 ? types[from == &good[1] ? 2 : 0] : types[next_random(&luck) % 8];
+        const struct mob_type *type =
+            round % 2 == 0 ? types[from == &good[1] ? 2 : 0] : types[next_random(&luck) % 8];
         struct mob_err err;
         if (decode(type, bytes + 1, size, &out, &err) == MOB_OK) {
             accepted++;
-            sum += type == types[0] ? touch(&out.e) : type == types[2] && out.d.count > 0 ? out.d.data[out.d.count - 1] > 0 : 0;
+            sum += type == types[0]                      ? touch(&out.e)
+                   : type == types[2] && out.d.count > 0 ? out.d.data[out.d.count - 1] > 0
+                                                         : 0;
         }
         blocks_free();
         free(bytes);
@@ -292,10 +315,14 @@ MOB_TEST(hostile_bytes_are_harmless)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(public_codes_equal_the_table), cmocka_unit_test(numbers_are_short),
-        cmocka_unit_test(large_arrays_are_raw),         cmocka_unit_test(types_are_checked),
-        cmocka_unit_test(fields_may_be_added),          cmocka_unit_test(fields_keep_their_type),
-        cmocka_unit_test(impossible_values_are_refused), cmocka_unit_test(nested_structs_round_trip),
+        cmocka_unit_test(public_codes_equal_the_table),
+        cmocka_unit_test(numbers_are_short),
+        cmocka_unit_test(large_arrays_are_raw),
+        cmocka_unit_test(types_are_checked),
+        cmocka_unit_test(fields_may_be_added),
+        cmocka_unit_test(fields_keep_their_type),
+        cmocka_unit_test(impossible_values_are_refused),
+        cmocka_unit_test(nested_structs_round_trip),
         cmocka_unit_test(hostile_bytes_are_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* typed_values.h: every type of value through a task and back, as a program of a user, in C and in C++. It runs on whichever
- * plain API it is linked with; typed_values() returns how many checks failed. */
+/* typed_values.h: every type of value through a task and back, as a program of a user, in C and in
+ * C++. It runs on whichever plain API it is linked with; typed_values() returns how many checks
+ * failed. */
 #include <mobula.h>
 #include <string.h>
 
@@ -123,7 +124,8 @@ MOB_TASK(mob_text, repeat, (mob_text, s), (size_t, times))
     return out;
 }
 
-/* Text is a C string at both ends, of any length, also none at all; it may be static, an argument, or from mob_alloc. */
+/* Text is a C string at both ends, of any length, also none at all; it may be static, an argument,
+ * or from mob_alloc. */
 static void texts(void)
 {
     char local[] = "in an array";
@@ -141,7 +143,8 @@ static void texts(void)
     CHECK(mob_get(r, &back, SOON) == MOB_OK && strcmp(back, "a-b-c") == 0);
     mob_drop(r);
     r = mob_remote(repeat, mob_move(mob_remote(repeat, "0123456789", 100)), 300);
-    CHECK(mob_get(r, &back, SOON) == MOB_OK && strlen(back) == 300000 && strcmp(back + 299995, "56789") == 0);
+    CHECK(mob_get(r, &back, SOON) == MOB_OK && strlen(back) == 300000 &&
+          strcmp(back + 299995, "56789") == 0);
     mob_drop(r);
 }
 
@@ -154,7 +157,8 @@ MOB_TASK(mob_bytes, echo_bytes, (mob_bytes, b))
 static void bytes(void)
 {
     static unsigned char data[70000];
-    static const size_t sizes[] = {0, 1, 7, 8, 9, 200, 247, 248, 249, 255, 256, 257, 1023, 1024, 1025, 65535, 70000};
+    static const size_t sizes[] = {0,   1,   7,   8,    9,    200,  247,   248,  249,
+                                   255, 256, 257, 1023, 1024, 1025, 65535, 70000};
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (unsigned char)(i * 7 + 1);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -222,6 +226,7 @@ static void arrays(void)
 }
 
 MOB_STRUCT(point, (double, x), (double, y));
+/* lint-allow: typedef: a struct as users have them */
 typedef struct sample {
     int32_t id;
     bool good;
@@ -232,8 +237,8 @@ typedef struct sample {
     MOB_REF(double) weight;
     void *private_data;
 } sample;
-MOB_FIELDS(sample, (int32_t, id), (bool, good), (point, at), (mob_text, label), (mob_doubles, series), (mob_bytes, raw),
-           (MOB_REF(double), weight));
+MOB_FIELDS(sample, (int32_t, id), (bool, good), (point, at), (mob_text, label),
+           (mob_doubles, series), (mob_bytes, raw), (MOB_REF(double), weight));
 
 MOB_TASK(point, mirror, (point, p))
 {
@@ -259,12 +264,15 @@ static void structs(void)
     static double series[500];
     series[499] = 4;
     MOB_REF(double) weight = mob_put(double, 0.5);
-    sample s = {41, false, {1, 2}, "label", mob_doubles_of(series, 500), mob_bytes_of("abc", 3), weight, &p};
+    sample s = {41,     false, {1, 2}, "label", mob_doubles_of(series, 500), mob_bytes_of("abc", 3),
+                weight, &p};
     MOB_REF(sample) r = mob_remote(change, s);
     sample back;
     CHECK(mob_get(r, &back, SOON) == MOB_OK);
-    CHECK(back.id == 42 && back.good && back.at.x == 2 && back.at.y == 2 && strcmp(back.label, "label!") == 0);
-    CHECK(back.series.count == 500 && back.series.data[499] == 4 && back.raw.size == 3 && back.private_data == NULL);
+    CHECK(back.id == 42 && back.good && back.at.x == 2 && back.at.y == 2 &&
+          strcmp(back.label, "label!") == 0);
+    CHECK(back.series.count == 500 && back.series.data[499] == 4 && back.raw.size == 3 &&
+          back.private_data == NULL);
     double w = 0;
     CHECK(mob_get(back.weight, &w, SOON) == MOB_OK && w == 0.5);
     mob_drop(back.weight);
@@ -272,6 +280,7 @@ static void structs(void)
     mob_drop(weight);
 }
 
+/* lint-allow: typedef: a struct as users have them */
 typedef struct colour {
     unsigned char r, g, b;
     const char *name;
@@ -320,10 +329,12 @@ static void codecs(void)
     colour red = {200, 1, 2, "red"};
     MOB_REF(colour) r = mob_remote(darker, red);
     colour back;
-    CHECK(mob_get(r, &back, SOON) == MOB_OK && back.r == 100 && back.b == 2 && strcmp(back.name, "red") == 0);
+    CHECK(mob_get(r, &back, SOON) == MOB_OK && back.r == 100 && back.b == 2 &&
+          strcmp(back.name, "red") == 0);
     pixel p = {{3, 4}, {0, 0, 0, "black"}}, q;
     MOB_REF(pixel) painted = mob_remote(paint, p, r);
-    CHECK(mob_get(painted, &q, SOON) == MOB_OK && q.at.y == 4 && q.paint.r == 100 && strcmp(q.paint.name, "red") == 0);
+    CHECK(mob_get(painted, &q, SOON) == MOB_OK && q.at.y == 4 && q.paint.r == 100 &&
+          strcmp(q.paint.name, "red") == 0);
     mob_drop(painted);
     mob_drop(r);
 }
@@ -359,7 +370,8 @@ MOB_TASK(double, fails_double)
     return mob_fail(9, "no number"), 0.0;
 }
 
-/* References as arguments and as results; results of nothing; failures, which reach those that depend on them. */
+/* References as arguments and as results; results of nothing; failures, which reach those that
+ * depend on them. */
 static void references(void)
 {
     MOB_REF(double) a = mob_put(double, 1);
@@ -381,7 +393,8 @@ static void references(void)
     v = mob_remote(fails, 5, "of me");
     char ignored = 0;
     CHECK(mob_take(v, (void *)&ignored, SOON) == MOB_ETASKFAILED);
-    CHECK(mob_last_error()->user_code == 5 && strstr(mob_last_error()->text, "because of me") != NULL);
+    CHECK(mob_last_error()->user_code == 5 &&
+          strstr(mob_last_error()->text, "because of me") != NULL);
     MOB_REF(double) bad = mob_remote(fails_double);
     CHECK(mob_take(mob_remote(after, bad), &x, SOON) == MOB_EDEPENDENCY);
     mob_drop(bad);
@@ -391,7 +404,8 @@ static void references(void)
     CHECK(mob_take(mob_remote(after, unset), &x, SOON) == MOB_ENOOBJECT);
 }
 
-MOB_TASK_RESULTS(divide, ((int64_t, quotient), (int64_t, rest), (mob_text, as_text)), (int64_t, a), (int64_t, b))
+MOB_TASK_RESULTS(divide, ((int64_t, quotient), (int64_t, rest), (mob_text, as_text)), (int64_t, a),
+                 (int64_t, b))
 {
     if (b == 0) {
         mob_fail(1, "division of %lld by zero", (long long)a);
@@ -414,11 +428,13 @@ static void several(void)
     MOB_REFS(divide) r = mob_remote(divide, 17, 5);
     int64_t q = 0, rest = 0;
     mob_text text = NULL;
-    CHECK(mob_take(r.quotient, &q, SOON) == MOB_OK && mob_take(r.rest, &rest, SOON) == MOB_OK && q == 3 && rest == 2);
+    CHECK(mob_take(r.quotient, &q, SOON) == MOB_OK && mob_take(r.rest, &rest, SOON) == MOB_OK &&
+          q == 3 && rest == 2);
     CHECK(mob_get(r.as_text, &text, SOON) == MOB_OK && strcmp(text, "17/5") == 0);
     mob_drop(r.as_text);
     r = mob_remote(divide, 17, 0);
-    CHECK(mob_take(r.quotient, &q, SOON) == MOB_ETASKFAILED && mob_take(r.rest, &q, SOON) == MOB_ETASKFAILED);
+    CHECK(mob_take(r.quotient, &q, SOON) == MOB_ETASKFAILED &&
+          mob_take(r.rest, &q, SOON) == MOB_ETASKFAILED);
     mob_drop(r.as_text);
     MOB_REFS(two) t = mob_remote(two);
     point p;
@@ -432,8 +448,8 @@ MOB_TASK_DEFINE(double, declared, (double, x))
     return 2 * x;
 }
 
-MOB_TASK(int, sum15, (int, a), (int, b), (int, c), (int, d), (int, e), (int, f), (int, g), (int, h), (int, i), (int, j),
-         (int, k), (int, l), (int, m), (int, n), (int, o))
+MOB_TASK(int, sum15, (int, a), (int, b), (int, c), (int, d), (int, e), (int, f), (int, g), (int, h),
+         (int, i), (int, j), (int, k), (int, l), (int, m), (int, n), (int, o))
 {
     return a + b + c + d + e + f + g + h + i + j + k + l + m + n + o;
 }
@@ -446,12 +462,14 @@ static int count_up(void)
 
 static const struct mob_options *seen_options(void);
 
-/* Many arguments, each evaluated once; arrays of references; options; a task called as the function that it is. */
+/* Many arguments, each evaluated once; arrays of references; options; a task called as the function
+ * that it is. */
 static void calls(void)
 {
     int sum = 0;
-    CHECK(mob_take(mob_remote(sum15, count_up(), count_up(), 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), &sum, SOON) ==
-          MOB_OK);
+    CHECK(mob_take(mob_remote(sum15, count_up(), count_up(), 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+                              14, 15),
+                   &sum, SOON) == MOB_OK);
     CHECK(sum == 120 && counted == 2);
     double x = 0;
     CHECK(mob_take(mob_remote(declared, 1.25), &x, SOON) == MOB_OK && x == 2.5 && declared(1) == 2);

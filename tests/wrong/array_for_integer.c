@@ -1,5 +1,10 @@
 /* An array of integers for an integer. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(int32_t, narrow, (int32_t, n))
+{
+    return n;
+}
 
 int main(void)
 {

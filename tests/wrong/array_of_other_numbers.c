@@ -1,5 +1,10 @@
 /* An array of floats for one of doubles. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(mob_doubles, sort, (mob_doubles, d))
+{
+    return d;
+}
 
 int main(void)
 {

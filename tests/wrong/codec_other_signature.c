@@ -1,5 +1,11 @@
 /* An encoder for another type. */
-#include "tasks.h"
+#include <mobula.h>
+
+/* lint-allow: typedef: a struct as users have them */
+typedef struct size {
+    double x, y;
+} size;
+MOB_STRUCT(point, (double, x), (double, y));
 
 __attribute__((unused)) static int size_encode(const size *s, struct mob_writer *out)
 {
@@ -9,7 +15,8 @@ __attribute__((unused)) static int point_encode(const point *p, struct mob_write
 {
     return mob_write(out, p, sizeof *p);
 }
-__attribute__((unused)) static int size_decode(size *s, const void *data, size_t bytes, struct mob_memory *memory)
+__attribute__((unused)) static int size_decode(size *s, const void *data, size_t bytes,
+                                               struct mob_memory *memory)
 {
     (void)data, (void)memory;
     s->x = s->y = 0;

@@ -1,5 +1,10 @@
 /* No argument for a task that takes one. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(uint64_t, twice, (uint64_t, n))
+{
+    return 2 * n;
+}
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* An argument for a task that takes none. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

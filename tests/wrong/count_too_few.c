@@ -1,5 +1,10 @@
 /* A call with an argument too few. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, mean, (double, a), (double, b))
+{
+    return (a + b) / 2;
+}
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* A call with an argument too many. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(uint64_t, twice, (uint64_t, n))
+{
+    return 2 * n;
+}
 
 int main(void)
 {

@@ -1,6 +1,11 @@
 /* A field that its struct does not have. */
 /* refused by: the language */
-#include "tasks.h"
+#include <mobula.h>
+
+/* lint-allow: typedef: a struct as users have them */
+typedef struct size {
+    double x, y;
+} size;
 
 #ifdef RIGHT
 MOB_FIELDS(size, (double, x), (double, y));

@@ -1,5 +1,10 @@
 /* A field that has another type than its struct. */
-#include "tasks.h"
+#include <mobula.h>
+
+/* lint-allow: typedef: a struct as users have them */
+typedef struct size {
+    double x, y;
+} size;
 
 #ifdef RIGHT
 MOB_FIELDS(size, (double, x), (double, y));

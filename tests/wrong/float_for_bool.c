@@ -1,5 +1,10 @@
 /* A floating value for a bool. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(bool, invert, (bool, b))
+{
+    return !b;
+}
 
 int main(void)
 {

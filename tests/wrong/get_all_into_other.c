@@ -1,5 +1,10 @@
 /* Getting an array of doubles into one of floats. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* Getting all of what are no references. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

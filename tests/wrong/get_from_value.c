@@ -1,5 +1,10 @@
 /* Getting from what is no reference. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* Getting into a pointer to void. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

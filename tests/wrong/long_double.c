@@ -1,5 +1,10 @@
 /* A long double, which is no type of Mobula. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, mean, (double, a), (double, b))
+{
+    return (a + b) / 2;
+}
 
 int main(void)
 {

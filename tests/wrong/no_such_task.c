@@ -1,6 +1,11 @@
 /* A call of what is no task. */
 /* refused by: the language */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

@@ -1,5 +1,11 @@
 /* A number for a struct. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_STRUCT(point, (double, x), (double, y));
+MOB_TASK(point, mirror, (point, p))
+{
+    return p;
+}
 
 int main(void)
 {

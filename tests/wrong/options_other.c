@@ -1,5 +1,10 @@
 /* What is no struct mob_options as options. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

@@ -1,5 +1,15 @@
 /* Another struct with the same members. */
-#include "tasks.h"
+#include <mobula.h>
+
+/* lint-allow: typedef: a struct as users have them */
+typedef struct size {
+    double x, y;
+} size;
+MOB_STRUCT(point, (double, x), (double, y));
+MOB_TASK(point, mirror, (point, p))
+{
+    return p;
+}
 
 int main(void)
 {

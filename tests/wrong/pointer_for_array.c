@@ -1,5 +1,10 @@
 /* A pointer to doubles for an array of doubles, which knows its length. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(mob_doubles, sort, (mob_doubles, d))
+{
+    return d;
+}
 
 int main(void)
 {

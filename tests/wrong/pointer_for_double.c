@@ -1,5 +1,10 @@
 /* A pointer to a double for a double. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, mean, (double, a), (double, b))
+{
+    return (a + b) / 2;
+}
 
 int main(void)
 {

@@ -1,5 +1,5 @@
 /* Putting a floating value as an integer. */
-#include "tasks.h"
+#include <mobula.h>
 
 int main(void)
 {

@@ -1,5 +1,11 @@
 /* Putting another struct. */
-#include "tasks.h"
+#include <mobula.h>
+
+/* lint-allow: typedef: a struct as users have them */
+typedef struct size {
+    double x, y;
+} size;
+MOB_STRUCT(point, (double, x), (double, y));
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* Putting a reference as its value. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

@@ -1,12 +1,21 @@
 /* A wrong argument five calls deep. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(uint64_t, twice, (uint64_t, n))
+{
+    return 2 * n;
+}
 
 int main(void)
 {
 #ifdef RIGHT
-    mob_drop(mob_remote(twice, mob_remote(twice, mob_remote(twice, mob_remote(twice, mob_remote(twice, 1))))));
+    mob_drop(mob_remote(
+        twice, mob_remote(twice, mob_remote(twice, mob_remote(twice, mob_remote(twice, 1))))));
 #else
-    mob_drop(mob_remote(twice, mob_remote(twice, mob_remote(twice, mob_remote(twice, mob_remote(twice, 1.5)))))); /* wrong */
+    mob_drop(mob_remote(
+        twice,
+        mob_remote(twice,
+                   mob_remote(twice, mob_remote(twice, mob_remote(twice, 1.5)))))); /* wrong */
 #endif
     return 0;
 }

@@ -1,5 +1,14 @@
 /* A moved reference to another type. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
+MOB_TASK(uint64_t, twice, (uint64_t, n))
+{
+    return 2 * n;
+}
 
 int main(void)
 {

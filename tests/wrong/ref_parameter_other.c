@@ -1,5 +1,19 @@
 /* A reference to another type for a parameter that is a reference. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
+MOB_TASK(uint64_t, twice, (uint64_t, n))
+{
+    return 2 * n;
+}
+MOB_TASK(double, keep, (MOB_REF(double), r))
+{
+    mob_drop(r);
+    return 0;
+}
 
 int main(void)
 {

@@ -1,5 +1,11 @@
 /* A value for a parameter that is a reference. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, keep, (MOB_REF(double), r))
+{
+    mob_drop(r);
+    return 0;
+}
 
 int main(void)
 {

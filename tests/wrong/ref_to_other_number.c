@@ -1,5 +1,18 @@
 /* A reference to an integer for a double. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
+MOB_TASK(double, mean, (double, a), (double, b))
+{
+    return (a + b) / 2;
+}
+MOB_TASK(uint64_t, twice, (uint64_t, n))
+{
+    return 2 * n;
+}
 
 int main(void)
 {

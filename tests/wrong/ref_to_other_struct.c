@@ -1,5 +1,16 @@
 /* A reference to another struct. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_STRUCT(point, (double, x), (double, y));
+MOB_STRUCT(label, (mob_text, text), (point, at));
+MOB_TASK(point, mirror, (point, p))
+{
+    return p;
+}
+MOB_TASK(label, move_label, (label, l))
+{
+    return l;
+}
 
 int main(void)
 {

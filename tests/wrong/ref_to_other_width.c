@@ -1,5 +1,14 @@
 /* A reference to a narrower integer. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(uint64_t, twice, (uint64_t, n))
+{
+    return 2 * n;
+}
+MOB_TASK(int32_t, narrow, (int32_t, n))
+{
+    return n;
+}
 
 int main(void)
 {

@@ -1,6 +1,11 @@
 /* A reference to one of several results that does not exist. */
 /* refused by: the language */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

@@ -1,5 +1,11 @@
 /* A struct for a number. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_STRUCT(point, (double, x), (double, y));
+MOB_TASK(double, mean, (double, a), (double, b))
+{
+    return (a + b) / 2;
+}
 
 int main(void)
 {

@@ -1,5 +1,11 @@
 /* A pointer to a struct for the struct. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_STRUCT(point, (double, x), (double, y));
+MOB_TASK(point, mirror, (point, p))
+{
+    return p;
+}
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* Taking a double into an integer. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

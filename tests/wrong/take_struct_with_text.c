@@ -1,5 +1,12 @@
 /* Taking a struct with text inside. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_STRUCT(point, (double, x), (double, y));
+MOB_STRUCT(label, (mob_text, text), (point, at));
+MOB_TASK(label, move_label, (label, l))
+{
+    return l;
+}
 
 int main(void)
 {

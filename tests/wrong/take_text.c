@@ -1,5 +1,10 @@
 /* Taking text, whose view would end with the reference. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(mob_text, shout, (mob_text, s))
+{
+    return s;
+}
 
 int main(void)
 {

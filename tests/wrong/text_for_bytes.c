@@ -1,5 +1,10 @@
 /* Text for bytes. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(mob_bytes, pass, (mob_bytes, b))
+{
+    return b;
+}
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* A time-out in seconds with a fraction. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

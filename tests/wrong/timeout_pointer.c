@@ -1,5 +1,10 @@
 /* A pointer as a time-out. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

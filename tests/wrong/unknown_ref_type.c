@@ -1,6 +1,12 @@
 /* A reference to a type that Mobula does not know in C. */
 /* refused by: the language */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_STRUCT(point, (double, x), (double, y));
+MOB_TASK(point, mirror, (point, p))
+{
+    return p;
+}
 
 int main(void)
 {

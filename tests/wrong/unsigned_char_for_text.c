@@ -1,5 +1,10 @@
 /* A pointer to unsigned char for text. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(mob_text, shout, (mob_text, s))
+{
+    return s;
+}
 
 int main(void)
 {

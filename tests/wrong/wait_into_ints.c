@@ -1,5 +1,10 @@
 /* Waiting with an array of int where bool is wanted. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(double, zero)
+{
+    return 0;
+}
 
 int main(void)
 {

@@ -1,5 +1,10 @@
 /* The literal 0, which in C would be a null pointer, for text. */
-#include "tasks.h"
+#include <mobula.h>
+
+MOB_TASK(mob_text, shout, (mob_text, s))
+{
+    return s;
+}
 
 int main(void)
 {
