@@ -83,7 +83,8 @@ static void on_grant(struct world *w, uint64_t to, const struct msg_lease_grant 
     w->procs[m->worker].lease = m->lease;
     w->leases[m->lease].submitter = to;
     w->leases[m->lease].worker = m->worker;
-    w->last_lease = m->lease;
+    if (m->lease > w->last_lease)
+        w->last_lease = m->lease;
     w->granted++;
 }
 
@@ -278,6 +279,8 @@ static void come_to_rest(struct world *w)
         start_something(w);
         for (uint64_t i = 1; i <= w->last; i++) {
             struct mob_process id = {i};
+            if (w->procs[i].killed && !w->procs[i].dead)
+                die(w, id);
             if (!w->procs[i].ready || w->procs[i].dead || node_core_client(w->f->core, id) == NULL)
                 continue;
             SAY(w->f, id, lease_want, .count = 0);
