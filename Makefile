@@ -59,7 +59,7 @@ SHELL_SOURCES := %/main.c %_shell.c %/shell.c \
     node/arena.c node/local.c node/loop.c node/lines.c \
     node/launch.c node/channel.c node/uplink.c node/members.c node/sites.c \
     libclient/connection.c libclient/crash.c libclient/output.c \
-    libclient/turn.c libclient/seat.c libclient/process.c libclient/api.c libclient/worker.c libclient/zygote.c \
+    libclient/typed.c libclient/turn.c libclient/seat.c libclient/process.c libclient/api.c libclient/worker.c libclient/zygote.c \
     libclient/driver.c libclient/hello.c libclient/private.c libclient/join.c
 
 # WITHOUT=protocol/x.c leaves sources out, to go on while one of them does not compile; use a BUILD of its own with it.
@@ -100,8 +100,9 @@ BENCH := $(if $(BENCH_SOURCES),$(BUILD)/bench)
 all: $(LIBRARIES) $(DAEMONS) $(EXAMPLES) ## libraries, daemons and examples (the default)
 
 .PHONY: objects
-objects: $(call objects,$(LIBRARY_SOURCES) $(wildcard head/main.c node/main.c) $(SUPPORT_SOURCES) $(SIM_SOURCES) \
-    $(BENCH_SOURCES) $(UNIT_SOURCES) $(INTEGRATION_SOURCES) $(PROGRAM_SOURCES) $(EXAMPLE_SOURCES) $(FUZZ_SOURCES))
+objects: $(call objects,$(LIBRARY_SOURCES) $(wildcard head/main.c node/main.c) $(SUPPORT_SOURCES) \
+    $(BENCH_SOURCES) $(UNIT_SOURCES) $(INTEGRATION_SOURCES) $(PROGRAM_SOURCES) $(EXAMPLE_SOURCES) $(FUZZ_SOURCES)) \
+    $(patsubst %.c,$(BUILD)/mutants/%.o,$(CORE_SOURCES) $(SIM_SOURCES))
 
 .PHONY: FORCE
 FORCE:

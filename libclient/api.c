@@ -1,5 +1,5 @@
-/* api.c: the plain API of mobula.h over the shell. Each call enters, takes the lock, asks the core, and lets go; nothing
- * else happens here. */
+/* api.c: the plain API of mobula.h over the shell. Each call enters, takes the lock, asks the core,
+ * and lets go; nothing else happens here. */
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
@@ -48,8 +48,8 @@ static uint64_t pieces_size(const struct mob_piece *pieces, uint32_t count)
 }
 
 /* A new object of the pieces: in memory when small, else in the arena. */
-static int object_put(struct shell *s, const struct mob_piece *pieces, uint32_t count, struct mob_object *out,
-                      struct mob_error *err)
+static int object_put(struct shell *s, const struct mob_piece *pieces, uint32_t count,
+                      struct mob_object *out, struct mob_error *err)
 {
     struct mob_err why = {0};
     uint64_t offset, size = pieces_size(pieces, count);
@@ -57,12 +57,16 @@ static int object_put(struct shell *s, const struct mob_piece *pieces, uint32_t 
     if (stored && shell_store(s, views_of(pieces), count, &offset, &size, &why) != MOB_OK)
         return error_from(err, &why);
     shell_lock(s);
-    int rc = stored ? client_put_stored(s->core, offset, size, out) : client_put_inline(s->core, views_of(pieces), count, out);
+    int rc = stored ? client_put_stored(s->core, offset, size, out)
+                    : client_put_inline(s->core, views_of(pieces), count, out);
     shell_unlock(s);
-    return rc == MOB_OK ? rc : error_set(err, rc, "cannot put a value of %" PRIu64 " bytes: %s", size, mob_error_text(rc));
+    return rc == MOB_OK ? rc
+                        : error_set(err, rc, "cannot put a value of %" PRIu64 " bytes: %s", size,
+                                    mob_error_text(rc));
 }
 
-int mob_put_pieces(const struct mob_piece *pieces, uint32_t count, struct mob_id *out, struct mob_error *err)
+int mob_put_pieces(const struct mob_piece *pieces, uint32_t count, struct mob_id *out,
+                   struct mob_error *err)
 {
     *out = (struct mob_id){0, 0};
     struct shell *s = process_enter(err);
@@ -88,7 +92,8 @@ int mob_reserve(size_t size, struct mob_error *err)
 /* ---- submitting ---- */
 
 /* Arguments above the inline limit become objects first, which the task then awaits. */
-static int args_convert(struct shell *s, const struct mob_call *call, struct submit_arg *args, struct mob_error *err)
+static int args_convert(struct shell *s, const struct mob_call *call, struct submit_arg *args,
+                        struct mob_error *err)
 {
     for (uint32_t i = 0; i < call->arg_count; i++) {
         const struct mob_arg *from = &call->args[i];
@@ -96,7 +101,8 @@ static int args_convert(struct shell *s, const struct mob_call *call, struct sub
         *to = (struct submit_arg){.object = object_of(from->ref), .moved = from->moved != 0};
         if (from->kind != MOB_ARG_VALUE) {
             to->kind = from->kind == MOB_ARG_REF ? SUBMIT_REF : SUBMIT_AWAIT;
-        } else if (pieces_size(from->pieces, from->piece_count) <= s->connection->welcome.inline_max) {
+        } else if (pieces_size(from->pieces, from->piece_count) <=
+                   s->connection->welcome.inline_max) {
             to->kind = SUBMIT_VALUE;
             to->object = (struct mob_object){0, 0};
             to->pieces = views_of(from->pieces);
@@ -118,7 +124,8 @@ static int options_apply(const struct mob_options *o, struct submit *submit, str
         return MOB_OK;
     if ((o->cpus != 0 && o->cpus != 10000) || o->timeout_ms != 0 || o->memory_bytes != 0)
         return error_set(err, MOB_EUNSUPPORTED,
-                         "options of %s: only name and retries are supported by this version; cpus, timeout_ms and "
+                         "options of %s: only name and retries are supported by this version; "
+                         "cpus, timeout_ms and "
                          "memory_bytes are not",
                          submit->name);
     if (o->name != NULL)
@@ -128,7 +135,8 @@ static int options_apply(const struct mob_options *o, struct submit *submit, str
     return MOB_OK;
 }
 
-static int call_submit(struct shell *s, const struct mob_call *call, struct mob_object *first, struct mob_error *err)
+static int call_submit(struct shell *s, const struct mob_call *call, struct mob_object *first,
+                       struct mob_error *err)
 {
     const struct mob_function *f = call->function;
     struct submit_arg stack[ARGS_MAX], *args = stack;
@@ -162,10 +170,12 @@ static int call_submit(struct shell *s, const struct mob_call *call, struct mob_
 }
 
 /* Results that only carry the error, so that every call gives references. */
-static int call_refused(struct shell *s, const struct mob_call *call, struct mob_object *first, const struct mob_error *why)
+static int call_refused(struct shell *s, const struct mob_call *call, struct mob_object *first,
+                        const struct mob_error *why)
 {
-    char place[256];
-    snprintf(place, sizeof place, "%s:%d", call->file != NULL ? call->file : "?", call->line);
+    char place[256] = "";
+    if (call->file != NULL)
+        snprintf(place, sizeof place, "%s:%d", call->file, call->line);
     struct msg_error_frame frame = {.code = why->code,
                                     .user_code = why->user_code,
                                     .text = view_of(why->text),
@@ -188,11 +198,15 @@ int mob_submit(const struct mob_call *call, struct mob_id *results, struct mob_e
     struct mob_error why = {0};
     struct mob_object first = {0, 0};
     struct shell *s = process_enter(&why);
-    int rc = s == NULL ? why.code : call->refused != NULL ? call->refused->code : call_submit(s, call, &first, &why);
-    if (s != NULL && rc != MOB_OK && call_refused(s, call, &first, call->refused != NULL ? call->refused : &why) != MOB_OK)
+    int rc = s == NULL               ? why.code
+             : call->refused != NULL ? call->refused->code
+                                     : call_submit(s, call, &first, &why);
+    if (s != NULL && rc != MOB_OK &&
+        call_refused(s, call, &first, call->refused != NULL ? call->refused : &why) != MOB_OK)
         first = (struct mob_object){0, 0};
     for (uint32_t i = 0; i < count; i++)
-        results[i] = first.seq == 0 ? (struct mob_id){0, 0} : (struct mob_id){first.owner, first.seq + i};
+        results[i] =
+            first.seq == 0 ? (struct mob_id){0, 0} : (struct mob_id){first.owner, first.seq + i};
     if (rc != MOB_OK && err != NULL)
         *err = call->refused != NULL && s != NULL ? *call->refused : why;
     return rc;
@@ -217,12 +231,17 @@ static int wait_blocked(struct shell *s, struct waiter *w, uint64_t deadline_ns)
 static int unknown_ref(struct mob_error *err, struct mob_id ref)
 {
     if (ref.seq == 0)
-        return error_set(err, MOB_ENOOBJECT, "this is no reference: making it failed for lack of memory, or it was never made");
-    return error_set(err, MOB_ENOOBJECT, "reference %" PRIu64 ".%" PRIu64 " was dropped or never valid", ref.owner, ref.seq);
+        return error_set(
+            err, MOB_ENOOBJECT,
+            "this is no reference: making it failed for lack of memory, or it was never made");
+    return error_set(err, MOB_ENOOBJECT,
+                     "reference %" PRIu64 ".%" PRIu64 " was dropped or never valid", ref.owner,
+                     ref.seq);
 }
 
 /* (locked) Wait until the object has settled. */
-static int object_wait(struct shell *s, struct mob_id ref, struct value *value, uint64_t deadline_ns, struct mob_error *err)
+static int object_wait(struct shell *s, struct mob_id ref, struct value *value,
+                       uint64_t deadline_ns, struct mob_error *err)
 {
     enum object_look look = client_look(s->core, object_of(ref), value);
     if (look == OBJECT_PENDING) {
@@ -234,19 +253,22 @@ static int object_wait(struct shell *s, struct mob_id ref, struct value *value, 
         struct watch watch;
         int rc = client_watch(s->core, object_of(ref), &watch, &waiter, shell_now_ns());
         if (rc != MOB_OK)
-            return error_set(err, rc, "cannot wait for %" PRIu64 ".%" PRIu64 ": %s", ref.owner, ref.seq, mob_error_text(rc));
+            return error_set(err, rc, "cannot wait for %" PRIu64 ".%" PRIu64 ": %s", ref.owner,
+                             ref.seq, mob_error_text(rc));
         if (!waiter.done)
             rc = wait_blocked(s, &waiter, deadline_ns);
         client_unwatch(s->core, &watch);
         if (rc != MOB_OK)
-            return error_set(err, rc, "no result of %" PRIu64 ".%" PRIu64 " within the time-out", ref.owner, ref.seq);
+            return error_set(err, rc, "no result of %" PRIu64 ".%" PRIu64 " within the time-out",
+                             ref.owner, ref.seq);
         look = client_look(s->core, object_of(ref), value);
     }
     return look == OBJECT_SETTLED ? MOB_OK : unknown_ref(err, ref);
 }
 
 /* (locked) The view of a settled value, or its error. */
-static int value_view(struct shell *s, const struct value *value, struct mob_value *out, struct mob_error *err)
+static int value_view(struct shell *s, const struct value *value, struct mob_value *out,
+                      struct mob_error *err)
 {
     if (value->kind == VALUE_ERROR)
         return error_from_frames(err, &value->errors);
@@ -261,7 +283,8 @@ static int value_view(struct shell *s, const struct value *value, struct mob_val
     return MOB_OK;
 }
 
-int mob_get_values(const struct mob_id *refs, size_t count, struct mob_value *out, int64_t timeout_ms, struct mob_error *err)
+int mob_get_values(const struct mob_id *refs, size_t count, struct mob_value *out,
+                   int64_t timeout_ms, struct mob_error *err)
 {
     struct mob_error why = {0};
     struct shell *s = process_enter(err != NULL ? err : &why);
@@ -285,12 +308,14 @@ int mob_get_values(const struct mob_id *refs, size_t count, struct mob_value *ou
     return first;
 }
 
-int mob_get_value(struct mob_id ref, struct mob_value *out, int64_t timeout_ms, struct mob_error *err)
+int mob_get_value(struct mob_id ref, struct mob_value *out, int64_t timeout_ms,
+                  struct mob_error *err)
 {
     return mob_get_values(&ref, 1, out, timeout_ms, err);
 }
 
-static size_t refs_look(struct shell *s, const struct mob_id *refs, size_t count, bool *ready, struct mob_error *err)
+static size_t refs_look(struct shell *s, const struct mob_id *refs, size_t count, bool *ready,
+                        struct mob_error *err)
 {
     size_t settled = 0;
     for (size_t i = 0; i < count; i++) {
@@ -307,8 +332,8 @@ static size_t refs_look(struct shell *s, const struct mob_id *refs, size_t count
 }
 
 /* (locked) Watch all, wait for as many as are missing. */
-static int refs_wait(struct shell *s, const struct mob_id *refs, size_t count, size_t wanted, uint64_t deadline_ns,
-                     const bool *ready, struct mob_error *err)
+static int refs_wait(struct shell *s, const struct mob_id *refs, size_t count, size_t wanted,
+                     uint64_t deadline_ns, const bool *ready, struct mob_error *err)
 {
     struct watch *watches = memory_zalloc(count * sizeof *watches);
     if (watches == NULL)
@@ -332,15 +357,16 @@ static int refs_wait(struct shell *s, const struct mob_id *refs, size_t count, s
     return rc;
 }
 
-int mob_wait_refs(const struct mob_id *refs, size_t count, size_t wanted, int64_t timeout_ms, bool *ready,
-                  size_t *ready_count, struct mob_error *err)
+int mob_wait_refs(const struct mob_id *refs, size_t count, size_t wanted, int64_t timeout_ms,
+                  bool *ready, size_t *ready_count, struct mob_error *err)
 {
     struct mob_error why = {0};
     struct shell *s = process_enter(err != NULL ? err : &why);
     if (s == NULL)
         return err != NULL ? err->code : why.code;
     if (wanted > count || count > UINT32_MAX)
-        return error_set(err, MOB_EINVAL, "waiting for %zu of %zu references can never end", wanted, count);
+        return error_set(err, MOB_EINVAL, "waiting for %zu of %zu references can never end", wanted,
+                         count);
     int rc = MOB_OK;
     shell_lock(s);
     size_t settled = refs_look(s, refs, count, ready, err);
@@ -429,7 +455,9 @@ int mob_completion_fd(struct mob_error *err)
         s->completion_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int fd = s->completion_fd;
     shell_unlock(s);
-    return fd >= 0 ? fd : error_set(err, MOB_ESYSTEM, "cannot make an eventfd: too many descriptors are open");
+    return fd >= 0 ? fd
+                   : error_set(err, MOB_ESYSTEM,
+                               "cannot make an eventfd: too many descriptors are open");
 }
 
 int mob_completion_watch(struct mob_id ref, struct mob_error *err)
@@ -440,7 +468,9 @@ int mob_completion_watch(struct mob_id ref, struct mob_error *err)
     shell_lock(s);
     int rc = client_completion_watch(s->core, object_of(ref), shell_now_ns());
     shell_unlock(s);
-    return rc == MOB_OK ? rc : rc == MOB_ENOOBJECT ? unknown_ref(err, ref) : error_set(err, rc, "%s", mob_error_text(rc));
+    return rc == MOB_OK          ? rc
+           : rc == MOB_ENOOBJECT ? unknown_ref(err, ref)
+                                 : error_set(err, rc, "%s", mob_error_text(rc));
 }
 
 size_t mob_completion_take(struct mob_id *out, size_t max)
@@ -455,7 +485,7 @@ size_t mob_completion_take(struct mob_id *out, size_t max)
         out[count++] = id_of(object);
     uint64_t value;
     if (s->completion_fd >= 0 && read(s->completion_fd, &value, sizeof value) < 0)
-        value = 0; /* it was not readable */
+        value = 0;   /* it was not readable */
     shell_unlock(s); /* rings again when completions are left */
     return count;
 }

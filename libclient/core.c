@@ -1,5 +1,5 @@
-/* core.c: the client core's ends: what comes in is told apart here and handed to the file that owns it; what goes out
- * leaves through the peers' buffers and the list of effects. */
+/* core.c: the client core's ends: what comes in is told apart here and handed to the file that owns
+ * it; what goes out leaves through the peers' buffers and the list of effects. */
 #include "libclient/core.h"
 
 #include <assert.h>
@@ -20,8 +20,9 @@ int client_create(struct client **out, const struct client_config *config, struc
     c->config = *config;
     c->retry_at_ns = UINT64_MAX;
     peer_init(&c->node, &c->outbox, (struct mob_process){0});
-    struct msg_error_frame frame = {
-        .code = MOB_ENOMEM, .text = view_of("no memory to keep the value"), .process = config->self.v};
+    struct msg_error_frame frame = {.code = MOB_ENOMEM,
+                                    .text = view_of("no memory to keep the value"),
+                                    .process = config->self.v};
     c->no_memory = failure_chain(&frame, NULL);
     if (c->no_memory == NULL || objects_create(&c->objects, config->self.v) != MOB_OK) {
         client_destroy(c);
@@ -112,7 +113,8 @@ void effect_add(struct client *c, struct client_effect effect)
     if (c->effect_count == c->effect_capacity) {
         size_t capacity = c->effect_capacity + EFFECTS_MAX;
         struct client_effect *grown = memory_realloc(c->effects, capacity * sizeof *grown);
-        if (grown == NULL && (grown = memory_realloc(c->effects, capacity * sizeof *grown)) == NULL) {
+        if (grown == NULL &&
+            (grown = memory_realloc(c->effects, capacity * sizeof *grown)) == NULL) {
             c->effect_lost = true;
             return;
         }
@@ -142,26 +144,28 @@ uint64_t client_deadline(const struct client *c)
     return leases < c->retry_at_ns ? leases : c->retry_at_ns;
 }
 
-/* Send to a process of the job: through the ring that connects us, else wrapped into a forward through the node. */
-#define SEND_TO(name)                                                                                     \
-    int send_##name(struct client *c, uint64_t process, const struct msg_##name *m)                       \
-    {                                                                                                     \
-        struct client_peer *p = peer_find(c, process);                                                    \
-        if (p != NULL && !p->draining)                                                                    \
-            return peer_send(&p->peer, name, m);                                                          \
-        struct buffer body = {0};                                                                         \
-        int rc = msg_##name##_pack(&body, m);                                                             \
-        if (rc == MOB_OK) {                                                                               \
-            struct msg_forward f = {.to = process, .body = {body.data, buffer_size(&body)}};              \
-            rc = peer_send(&c->node, forward, &f);                                                        \
-        }                                                                                                 \
-        buffer_fini(&body);                                                                               \
-        return rc;                                                                                        \
+/* Send to a process of the job: through the ring that connects us, else wrapped into a forward
+ * through the node. */
+#define SEND_TO(name)                                                                              \
+    int send_##name(struct client *c, uint64_t process, const struct msg_##name *m)                \
+    {                                                                                              \
+        struct client_peer *p = peer_find(c, process);                                             \
+        if (p != NULL && !p->draining)                                                             \
+            return peer_send(&p->peer, name, m);                                                   \
+        struct buffer body = {0};                                                                  \
+        int rc = msg_##name##_pack(&body, m);                                                      \
+        if (rc == MOB_OK) {                                                                        \
+            struct msg_forward f = {.to = process, .body = {body.data, buffer_size(&body)}};       \
+            rc = peer_send(&c->node, forward, &f);                                                 \
+        }                                                                                          \
+        buffer_fini(&body);                                                                        \
+        return rc;                                                                                 \
     }
 SEND_TO(object_get)
 SEND_TO(object_value)
 
-/* What finds no memory stays as it is and is tried again at the next step, which the deadline brings about. */
+/* What finds no memory stays as it is and is tried again at the next step, which the deadline
+ * brings about. */
 void step_end(struct client *c, uint64_t now_ns)
 {
     bool all = watches_fire(c, now_ns);
@@ -180,15 +184,18 @@ void step_end(struct client *c, uint64_t now_ns)
 
 /* ---- messages of other clients ---- */
 
-static void on_object_get(struct client *c, uint64_t process, const struct msg_object_get *m, uint64_t now_ns)
+static void on_object_get(struct client *c, uint64_t process, const struct msg_object_get *m,
+                          uint64_t now_ns)
 {
-    struct object *o = m->object.owner == c->config.self.v ? objects_find(c->objects, m->object) : NULL;
+    struct object *o =
+        m->object.owner == c->config.self.v ? objects_find(c->objects, m->object) : NULL;
     int rc = o != NULL ? remote_watch_add(c, o, process, now_ns) : MOB_ENOOBJECT;
     if (rc == MOB_OK)
         return;
     struct msg_error_frame frame = {
         .code = rc,
-        .text = view_of(rc == MOB_ENOOBJECT ? "the owner does not know the object" : "the owner has no memory"),
+        .text = view_of(rc == MOB_ENOOBJECT ? "the owner does not know the object"
+                                            : "the owner has no memory"),
         .process = c->config.self.v,
     };
     struct buffer b = {0};
@@ -204,7 +211,8 @@ static void on_object_get(struct client *c, uint64_t process, const struct msg_o
 static void on_object_value(struct client *c, uint64_t process, const struct msg_object_value *m)
 {
     struct object *o = objects_find(c->objects, m->object);
-    bool asked = o != NULL && o->borrowed && o->requested && o->kind == 0 && m->object.owner == process;
+    bool asked =
+        o != NULL && o->borrowed && o->requested && o->kind == 0 && m->object.owner == process;
     if (!asked) {
         c->counts.refused += m->object.owner != process;
         return; /* dropped meanwhile, or not the owner's to say */
@@ -225,29 +233,33 @@ static void on_object_value(struct client *c, uint64_t process, const struct msg
     }
 }
 
-#define CASE(name, call)                        \
-    case MSG_##name: {                          \
-        struct msg_##name m;                    \
-        if (!msg_##name##_unpack(&at, &head, &m)) \
-            break;                              \
-        call;                                   \
-        continue;                               \
+#define CASE(name, call)                                                                           \
+    case MSG_##name: {                                                                             \
+        struct msg_##name m;                                                                       \
+        if (!msg_##name##_unpack(&at, &head, &m))                                                  \
+            break;                                                                                 \
+        call;                                                                                      \
+        continue;                                                                                  \
     }
 
-/* One frame of another client: `p` when it came through its own ring, NULL when the node forwarded it. Tasks and their
- * answers come through rings only. */
-static void client_frame(struct client *c, uint64_t process, struct client_peer *p, struct view frame, uint64_t now_ns)
+/* One frame of another client: `p` when it came through its own ring, NULL when the node forwarded
+ * it. Tasks and their answers come through rings only. */
+static void client_frame(struct client *c, uint64_t process, struct client_peer *p,
+                         struct view frame, uint64_t now_ns)
 {
     struct cursor at = cursor_of(frame.data, frame.size);
     struct message_head head;
     while (message_next(&at, &head)) {
-        switch (p == NULL && head.number != MSG_object_get && head.number != MSG_object_value ? 0 : head.number) {
+        switch (p == NULL && head.number != MSG_object_get && head.number != MSG_object_value
+                    ? 0
+                    : head.number) {
             CASE(task_run, on_task_run(c, p, &m))
             CASE(task_done, on_task_done(c, p, &m, now_ns))
             CASE(task_back, on_task_back(c, p, &m))
             CASE(object_get, on_object_get(c, process, &m, now_ns))
             CASE(object_value, on_object_value(c, process, &m))
-        default: break;
+        default:
+            break;
         }
         c->counts.refused++; /* malformed, or not for this channel */
         return;
@@ -274,7 +286,8 @@ static void on_peer_open(struct client *c, const struct msg_peer_open *m)
 {
     struct mob_process process = {m->process};
     struct client_peer *p = peer_find(c, m->process);
-    if (p == NULL || p->draining) { /* a pair that was taken back may be made anew before it is drained */
+    if (p == NULL ||
+        p->draining) { /* a pair that was taken back may be made anew before it is drained */
         p = memory_zalloc(sizeof *p);
         if (p == NULL) {
             client_fail_all(c, MOB_ENOMEM, "no memory for a peer", 0);
@@ -285,7 +298,8 @@ static void on_peer_open(struct client *c, const struct msg_peer_open *m)
         p->next = c->peers;
         c->peers = p;
     }
-    effect_add(c, (struct client_effect){.kind = CLIENT_OPEN_PEER, .process = process, .side = m->side});
+    effect_add(
+        c, (struct client_effect){.kind = CLIENT_OPEN_PEER, .process = process, .side = m->side});
 }
 
 static void on_peer_close(struct client *c, const struct msg_peer_close *m)
@@ -331,9 +345,11 @@ void client_on_node(struct client *c, struct view frame, uint64_t now_ns)
             CASE(process_lost, on_process_lost(c, &m))
             CASE(extent_grant, on_extent_grant(c, &m))
             CASE(forwarded, client_frame(c, m.from, NULL, m.body, now_ns))
-            CASE(task_output, if (c->config.output != NULL) c->config.output(c->config.output_ctx, &m))
+            CASE(task_output,
+                 if (c->config.output != NULL) c->config.output(c->config.output_ctx, &m))
             CASE(worker_stop, on_worker_stop(c))
-        default: break;
+        default:
+            break;
         }
         c->counts.refused++;
         break;
@@ -355,13 +371,15 @@ static void owner_lost(void *ctx, struct object *o)
     if (!o->borrowed || o->kind != 0 || o->id.owner != lost->process)
         return;
     char text[96];
-    snprintf(text, sizeof text, "process %" PRIu64 ", which owned the object, has ended", lost->process);
+    snprintf(text, sizeof text, "process %" PRIu64 ", which owned the object, has ended",
+             lost->process);
     o->pins++; /* not released while the table is walked */
     object_settle_text(lost->c, o, MOB_EOWNERDIED, text);
     o->pins--;
 }
 
-/* The pair was taken back, but its other end lives: what was asked through the ring may not have arrived. */
+/* The pair was taken back, but its other end lives: what was asked through the ring may not have
+ * arrived. */
 static void owner_ask_again(void *ctx, struct object *o)
 {
     struct lost_owner *lost = ctx;
@@ -375,7 +393,8 @@ static void owner_ask_again(void *ctx, struct object *o)
     }
 }
 
-/* The effect goes before those that wait: the same process may have been connected anew meanwhile. */
+/* The effect goes before those that wait: the same process may have been connected anew meanwhile.
+ */
 static void effect_close(struct client *c, struct mob_process process)
 {
     struct client_effect effect = {.kind = CLIENT_CLOSE_PEER, .process = process};
@@ -398,7 +417,8 @@ void client_lost(struct client *c, struct mob_process process, uint64_t now_ns)
         effect_close(c, process);
         peer_destroy(c, p);
     }
-    objects_each(c->objects, lost ? owner_lost : owner_ask_again, &(struct lost_owner){c, process.v});
+    objects_each(c->objects, lost ? owner_lost : owner_ask_again,
+                 &(struct lost_owner){c, process.v});
     step_end(c, now_ns);
 }
 
@@ -419,7 +439,8 @@ void client_fail_all(struct client *c, int code, const char *why, uint64_t now_n
     c->failed = code;
     snprintf(c->failed_text, sizeof c->failed_text, "%s", why);
     mob_err_set(&c->extent_err, code, "%s", why);
-    /* A waiting task awaits another task or a borrowed object; when all of those have failed, so has it. */
+    /* A waiting task awaits another task or a borrowed object; when all of those have failed, so
+     * has it. */
     objects_each(c->objects, pending_fail, c);
     for (;;) {
         (void)watches_fire(c, now_ns);
@@ -442,7 +463,8 @@ void client_tick(struct client *c, uint64_t now_ns)
 
 /* ---- looking in ---- */
 
-int client_make_failed(struct client *c, uint32_t count, const struct msg_error_frame *frame, struct mob_object *first)
+int client_make_failed(struct client *c, uint32_t count, const struct msg_error_frame *frame,
+                       struct mob_object *first)
 {
     uint64_t seq;
     struct failure *f = failure_chain(frame, NULL);
@@ -511,7 +533,8 @@ bool client_check(const struct client *c, struct mob_err *err)
     struct check k = {c, err, 0, true};
     objects_each(c->objects, check_object, &k);
     if (k.holds && k.tasks != c->task_count) {
-        mob_err_set(err, MOB_EBUG, "%" PRIu64 " tasks are found, %" PRIu64 " are counted", k.tasks, c->task_count);
+        mob_err_set(err, MOB_EBUG, "%" PRIu64 " tasks are found, %" PRIu64 " are counted", k.tasks,
+                    c->task_count);
         return false;
     }
     return k.holds;

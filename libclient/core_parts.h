@@ -1,18 +1,19 @@
-/* core_parts.h: what the files of the client core share: core.c (messages in and effects out), tasks.c (submitting),
- * leases.c (sending to workers), runs.c (running for others). Nobody else includes it. */
+/* core_parts.h: what the files of the client core share: core.c (messages in and effects out),
+ * tasks.c (submitting), leases.c (sending to workers), runs.c (running for others). Nobody else
+ * includes it. */
 #ifndef MOB_CLIENT_CORE_PARTS_H
 #define MOB_CLIENT_CORE_PARTS_H
 #include "libclient/objects.h"
 #include "protocol/mutant.h"
 
 enum {
-    EFFECTS_MAX = 64,     /* room that grows; effects are taken after each step */
-    PACES = 256,          /* functions whose mean run time is remembered; two may share a place */
-    SENT_MAX = 512,       /* tasks under way at one leased worker */
-    SENT_BYTES_MAX = 1 << 20, /* bytes that wait for one worker's ring */
+    EFFECTS_MAX = 64, /* room that grows; effects are taken after each step */
+    PACES = 256,      /* functions whose mean run time is remembered; two may share a place */
+    SENT_MAX = 512,   /* tasks under way at one leased worker */
+    SENT_BYTES_MAX = 1 << 20,                /* bytes that wait for one worker's ring */
     BODY_SIZE_MAX = MESSAGE_SIZE_MAX - 1024, /* packed arguments, or results, of one task */
     EXTENTS_HELD = 8,
-    RETRY_NS = 1000000,   /* pause after something found no memory */
+    RETRY_NS = 1000000, /* pause after something found no memory */
 };
 
 /* Another client of the job that a ring pair connects us with. */
@@ -25,7 +26,8 @@ struct client_peer {
 
 enum task_state { TASK_WAITING, TASK_READY, TASK_SENT };
 
-/* The task record lives in the submitter from client_submit until the task has ended, and pins its arguments. */
+/* The task record lives in the submitter from client_submit until the task has ended, and pins its
+ * arguments. */
 struct task {
     struct task *next, *prev; /* in the ready queue, or in its lease's list, oldest first */
     struct lease *lease;      /* TASK_SENT */
@@ -38,8 +40,10 @@ struct task {
     int line;
     uint16_t depth;
     uint8_t state;
-    bool has_objects; /* some argument names an object: it is pinned, and packed anew when it is sent */
-    uint8_t args[];   /* struct msg_arg, packed; kind VALUE_AWAITED stands for a value that is put in when it is sent */
+    bool has_objects; /* some argument names an object: it is pinned, and packed anew when it is
+                         sent */
+    uint8_t args[]; /* struct msg_arg, packed; kind VALUE_AWAITED stands for a value that is put in
+                       when it is sent */
 };
 enum { VALUE_AWAITED = 100 }; /* never on the wire */
 
@@ -90,16 +94,17 @@ struct client {
     uint32_t want_depth_sent;
     struct pace paces[PACES];
 
-    struct watch *fired_first, *fired_last; /* watches of settled objects that are still to be acted on */
-    struct watch *remote_unsent;            /* remote readers whose answer found no memory */
+    struct watch *fired_first,
+        *fired_last;             /* watches of settled objects that are still to be acted on */
+    struct watch *remote_unsent; /* remote readers whose answer found no memory */
     struct waiter *woken_first, *woken_last;
     struct completion *completions_first, *completions_last;
 
     struct run *runs_first, *runs_last, *current;
     uint32_t run_count;
     bool run_long;
-    uint64_t blocked_count;       /* of times that this worker waited */
-    bool blocked, blocked_sent;   /* what is, and what the node knows */
+    uint64_t blocked_count;     /* of times that this worker waited */
+    bool blocked, blocked_sent; /* what is, and what the node knows */
     bool stop_asked;
     struct mob_object *obtained; /* handles that the current run has got */
     size_t obtained_count, obtained_capacity;
@@ -115,9 +120,9 @@ struct client {
     size_t effect_first, effect_count, effect_capacity;
     bool effect_lost;     /* one found no memory */
     uint64_t retry_at_ns; /* something else found no memory; UINT64_MAX: all is said and done */
-    int failed; /* why nothing works any more, or MOB_OK */
+    int failed;           /* why nothing works any more, or MOB_OK */
     char failed_text[256];
-    struct buffer scratch; /* for packing; contents do not outlive one use */
+    struct buffer scratch;     /* for packing; contents do not outlive one use */
     struct failure *no_memory; /* for objects whose value found no memory */
     struct client_counts counts;
 };
@@ -126,21 +131,27 @@ struct client {
 void effect_add(struct client *c, struct client_effect effect);
 /* The newest ring pair with the process; one that is being drained when there is no other. */
 struct client_peer *peer_find(struct client *c, uint64_t process);
-/* Send a message of the channel CLIENT_CLIENT to a process: through its own ring, else through the node. */
+/* Send a message of the channel CLIENT_CLIENT to a process: through its own ring, else through the
+ * node. */
 int send_object_get(struct client *c, uint64_t process, const struct msg_object_get *m);
 int send_object_value(struct client *c, uint64_t process, const struct msg_object_value *m);
-/* What every event ends with: act on what has settled, send what can be sent, ask for what is missing. */
+/* What every event ends with: act on what has settled, send what can be sent, ask for what is
+ * missing. */
 void step_end(struct client *c, uint64_t now_ns);
 
 /* ---- waits.c ---- */
-/* The object has its value or failure (set by the caller): its watches fire at the end of the step. */
+/* The object has its value or failure (set by the caller): its watches fire at the end of the step.
+ */
 void object_settled(struct client *c, struct object *o);
-void object_settle_failed(struct client *c, struct object *o, struct failure *f); /* holds f itself */
+void object_settle_failed(struct client *c, struct object *o,
+                          struct failure *f); /* holds f itself */
 void object_settle_text(struct client *c, struct object *o, int code, const char *text);
 int object_settle_inline(struct client *c, struct object *o, struct view bytes);
 void object_settle_stored(struct client *c, struct object *o, uint64_t offset, uint64_t size);
-bool watches_fire(struct client *c, uint64_t now_ns); /* false: a remote reader still waits for memory */
-int remote_watch_add(struct client *c, struct object *o, uint64_t process, uint64_t now_ns) MOB_MUST_CHECK;
+bool watches_fire(struct client *c,
+                  uint64_t now_ns); /* false: a remote reader still waits for memory */
+int remote_watch_add(struct client *c, struct object *o, uint64_t process,
+                     uint64_t now_ns) MOB_MUST_CHECK;
 void completions_free(struct client *c);
 int object_request(struct client *c, struct object *o);
 void handle_obtained(struct client *c, struct object *o);
@@ -148,19 +159,22 @@ int handle_reserve(struct client *c, uint32_t count);
 
 /* ---- tasks.c ---- */
 void task_awaited(struct client *c, struct task *t, struct object *o, uint64_t now_ns);
-void task_fail(struct client *c, struct task *t, struct failure *f); /* ends the task; takes nothing of f */
+void task_fail(struct client *c, struct task *t,
+               struct failure *f); /* ends the task; takes nothing of f */
 void task_fail_text(struct client *c, struct task *t, int code, const char *text);
 void task_lost(struct client *c, struct task *t, const struct loss *loss, uint64_t worker);
 /* MOB_ETOOBIG: with the values that were awaited they are more than a message may hold. */
 int task_pack_args(struct client *c, struct task *t, struct buffer *scratch, struct msg_list *out);
-void on_task_done(struct client *c, struct client_peer *from, const struct msg_task_done *m, uint64_t now_ns);
+void on_task_done(struct client *c, struct client_peer *from, const struct msg_task_done *m,
+                  uint64_t now_ns);
 void on_task_back(struct client *c, struct client_peer *from, const struct msg_task_back *m);
 void queue_push_first(struct task_queue *q, struct task *t);
 void queue_push_last(struct task_queue *q, struct task *t);
 void queue_remove(struct task_queue *q, struct task *t);
 
 /* ---- leases.c ---- */
-bool leases_dispatch(struct client *c, uint64_t now_ns); /* false: there was no memory for all of it */
+bool leases_dispatch(struct client *c,
+                     uint64_t now_ns); /* false: there was no memory for all of it */
 void leases_lost(struct client *c, struct client_peer *p);
 void lease_destroy(struct client *c, struct lease *l);
 void pace_note(struct client *c, uint64_t function, uint64_t run_ns);

@@ -1,6 +1,7 @@
-/* driver.c: mob_init and mob_shutdown. The same executable is driver and worker: a process that the node has started never
- * returns from mob_init. A driver joins the cluster at its address (libclient/join.c), or starts a private one
- * (libclient/private.c), and ends up with one connection to one node either way. */
+/* driver.c: mob_init and mob_shutdown. The same executable is driver and worker: a process that the
+ * node has started never returns from mob_init. A driver joins the cluster at its address
+ * (libclient/join.c), or starts a private one (libclient/private.c), and ends up with one
+ * connection to one node either way. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -68,13 +69,17 @@ static int config_take(const struct mob_config *config, struct mob_err *err)
     process.config = (struct mob_config)MOB_CONFIG_INIT;
     if (config == NULL)
         return MOB_OK;
-    if (config->size < offsetof(struct mob_config, address) + sizeof config->address || config->size > 4096)
-        return mob_err_set(err, MOB_EINVAL, "mob_config.size is %zu: begin with MOB_CONFIG_INIT", config->size);
+    if (config->size < offsetof(struct mob_config, address) + sizeof config->address ||
+        config->size > 4096)
+        return mob_err_set(err, MOB_EINVAL, "mob_config.size is %zu: begin with MOB_CONFIG_INIT",
+                           config->size);
     size_t size = config->size < sizeof process.config ? config->size : sizeof process.config;
     const uint8_t *bytes = (const uint8_t *)config;
     for (size_t i = sizeof process.config; i < config->size; i++)
         if (bytes[i] != 0)
-            return mob_err_set(err, MOB_EOPTION, "mob_config sets a member that this version of the library does not know");
+            return mob_err_set(
+                err, MOB_EOPTION,
+                "mob_config sets a member that this version of the library does not know");
     memcpy(&process.config, config, size);
     process.config.size = sizeof process.config;
     return MOB_OK;
@@ -87,11 +92,13 @@ static int driver_begin(char **argv, struct mob_err *err)
     struct cluster_want want = {
         .config = &process.config,
         .argv = argv,
-        .address = process.config.address != NULL ? process.config.address : getenv("MOBULA_ADDRESS"),
+        .address =
+            process.config.address != NULL ? process.config.address : getenv("MOBULA_ADDRESS"),
         .timeout_ms = process.config.start_timeout_ms > 0 ? process.config.start_timeout_ms : 30000,
     };
     bool joins = want.address != NULL && want.address[0] != '\0';
-    int rc = joins ? cluster_join(&want, &process.connection, err) : cluster_start(&want, &process.connection, err);
+    int rc = joins ? cluster_join(&want, &process.connection, err)
+                   : cluster_start(&want, &process.connection, err);
     if (rc != MOB_OK)
         return rc;
     struct client_config config = process_client_config(&process.connection.welcome, false);

@@ -1,4 +1,5 @@
-/* extents.c: room in the arena that the node has leased to this process for writing, filled from front to back. */
+/* extents.c: room in the arena that the node has leased to this process for writing, filled from
+ * front to back. */
 #include "libclient/core_parts.h"
 
 enum { OBJECT_ALIGN = 64 };
@@ -47,7 +48,9 @@ int client_extent_want(struct client *c, uint64_t size, struct waiter *w)
     if (c->failed != MOB_OK)
         return c->failed;
     if (c->extent_request == 0) {
-        struct msg_extent_want m = {.request = c->extent_requests + 1, .size = size <= UINT64_MAX - OBJECT_ALIGN ? size + OBJECT_ALIGN : size};
+        struct msg_extent_want m = {.request = c->extent_requests + 1,
+                                    .size = size <= UINT64_MAX - OBJECT_ALIGN ? size + OBJECT_ALIGN
+                                                                              : size};
         int rc = peer_send(&c->node, extent_want, &m);
         if (rc != MOB_OK)
             return rc;
@@ -85,10 +88,12 @@ void extent_waiters_wake(struct client *c)
 static void extent_add(struct client *c, const struct msg_extent_grant *m)
 {
     uint32_t place = c->extent_count;
-    if (place == EXTENTS_HELD) { /* the fullest goes; its objects stay, its rest is lost until the job ends */
+    if (place == EXTENTS_HELD) { /* the fullest goes; its objects stay, its rest is lost until the
+                                    job ends */
         place = 0;
         for (uint32_t i = 1; i < EXTENTS_HELD; i++)
-            if (c->extents[i].size - c->extents[i].used < c->extents[place].size - c->extents[place].used)
+            if (c->extents[i].size - c->extents[i].used <
+                c->extents[place].size - c->extents[place].used)
                 place = i;
     } else {
         c->extent_count++;
@@ -107,7 +112,7 @@ void on_extent_grant(struct client *c, const struct msg_extent_grant *m)
     if (m->code == MOB_OK && inside)
         extent_add(c, m);
     else
-        mob_err_set(&c->extent_err, m->code != MOB_OK ? (int)m->code : MOB_EPROTO, "%.*s", (int)m->text.size,
-                    (const char *)m->text.data);
+        mob_err_set(&c->extent_err, m->code != MOB_OK ? (int)m->code : MOB_EPROTO, "%.*s",
+                    (int)m->text.size, (const char *)m->text.data);
     extent_waiters_wake(c);
 }

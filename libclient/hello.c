@@ -1,5 +1,6 @@
-/* hello.c: the job package: the program that runs now, its arguments, folder and environment. The node starts the same
- * program again through /proc/PID/exe, which works when the file was replaced or deleted. */
+/* hello.c: the job package: the program that runs now, its arguments, folder and environment. The
+ * node starts the same program again through /proc/PID/exe, which works when the file was replaced
+ * or deleted. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,8 @@ static int list_of_proc(struct buffer *b, struct msg_list *list, struct mob_err 
     return rc;
 }
 
-int cluster_greet(const struct cluster_want *want, int control_fd, struct connection *out, struct mob_err *err)
+int cluster_greet(const struct cluster_want *want, int control_fd, struct connection *out,
+                  struct mob_err *err)
 {
     struct buffer arguments = {0}, environment = {0};
     char program[4096] = "", *directory = getcwd(NULL, 0);

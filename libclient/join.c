@@ -1,5 +1,6 @@
-/* join.c: the way into a cluster that runs already: the head says which node is this machine's, its local socket does the
- * rest. libzmq is used for this one question and closed again, so a joined driver looks like a private one. */
+/* join.c: the way into a cluster that runs already: the head says which node is this machine's, its
+ * local socket does the rest. libzmq is used for this one question and closed again, so a joined
+ * driver looks like a private one. */
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
@@ -32,7 +33,8 @@ static void machine_read(char *machine, size_t size)
 static int question_send(struct question *q, struct mob_err *err)
 {
     struct buffer b = {0};
-    struct msg_driver_hello m = {.version = PROTOCOL_VERSION, .request = q->request, .machine = view_of(q->machine)};
+    struct msg_driver_hello m = {
+        .version = PROTOCOL_VERSION, .request = q->request, .machine = view_of(q->machine)};
     int rc = msg_driver_hello_pack(&b, &m);
     if (rc == MOB_OK)
         rc = transport_send(q->transport, 0, (struct view){b.data, buffer_size(&b)});
@@ -51,18 +53,22 @@ static int answer_take(struct question *q, struct view frame, struct mob_err *er
     if (!message_next(&c, &head))
         return mob_err_set(err, MOB_EPROTO, "the head's answer is malformed");
     if (head.number == MSG_refuse && msg_refuse_unpack(&c, &head, &no))
-        return mob_err_set(err, (int)no.code, "the head refuses: %.*s", (int)no.text.size, (const char *)no.text.data);
-    if (head.number != MSG_driver_welcome || !msg_driver_welcome_unpack(&c, &head, &m) || m.request != q->request)
+        return mob_err_set(err, (int)no.code, "the head refuses: %.*s", (int)no.text.size,
+                           (const char *)no.text.data);
+    if (head.number != MSG_driver_welcome || !msg_driver_welcome_unpack(&c, &head, &m) ||
+        m.request != q->request)
         return MOB_OK; /* an answer to somebody else's question is none */
     if (m.local.size == 0 || m.local.size >= sizeof q->local)
-        return mob_err_set(err, MOB_ENONODE, "the head knows no node on this machine; start mobula-node here");
+        return mob_err_set(err, MOB_ENONODE,
+                           "the head knows no node on this machine; start mobula-node here");
     memcpy(q->local, m.local.data, m.local.size);
     q->local[m.local.size] = '\0';
     q->answered = true;
     return MOB_OK;
 }
 
-static int question_ask(struct question *q, const char *address, int timeout_ms, struct mob_err *err)
+static int question_ask(struct question *q, const char *address, int timeout_ms,
+                        struct mob_err *err)
 {
     uint64_t deadline = shell_now_ns() + (uint64_t)timeout_ms * 1000000, again = 0;
     int rc = MOB_OK;
@@ -70,7 +76,8 @@ static int question_ask(struct question *q, const char *address, int timeout_ms,
         uint64_t now = shell_now_ns();
         struct transport_event event;
         if (now >= deadline)
-            return mob_err_set(err, MOB_ENOHEAD, "no answer from a head at %s within %d ms", address, timeout_ms);
+            return mob_err_set(err, MOB_ENOHEAD, "no answer from a head at %s within %d ms",
+                               address, timeout_ms);
         enum transport_event_kind kind = transport_next(q->transport, &event);
         if (kind == TRANSPORT_FRAME)
             rc = answer_take(q, event.frame, err);
@@ -82,7 +89,8 @@ static int question_ask(struct question *q, const char *address, int timeout_ms,
         } else if (kind == TRANSPORT_NOTHING) {
             struct pollfd p = {.fd = transport_fd(q->transport), .events = POLLIN};
             uint64_t until = again < deadline ? again : deadline;
-            (void)poll(&p, 1, (int)((until - now) / 1000000) + 1); /* whatever woke us: look again */
+            (void)poll(&p, 1,
+                       (int)((until - now) / 1000000) + 1); /* whatever woke us: look again */
         }
     }
     return rc;

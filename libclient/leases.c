@@ -1,6 +1,7 @@
-/* leases.c: which leased worker gets the next task. Tasks go out in batches of what is waiting; how many may wait at one
- * worker follows from how long such tasks took, so that short ones never wait for a round trip and long ones never queue
- * behind each other. A worker that turns out to be slow, or that blocks, gives its queued tasks back.
+/* leases.c: which leased worker gets the next task. Tasks go out in batches of what is waiting; how
+ * many may wait at one worker follows from how long such tasks took, so that short ones never wait
+ * for a round trip and long ones never queue behind each other. A worker that turns out to be slow,
+ * or that blocks, gives its queued tasks back.
  *
  *   want -> lease_grant -> (tasks) -> idle for lease_idle, or recalled and empty -> lease_return
  *                             '-> lease_lost -> the ring is drained -> leases_lost */
@@ -118,14 +119,16 @@ static bool leases_send(struct client *c)
             break;
         int rc = task_send(c, t, l);
         if (rc == MOB_ETOOBIG)
-            task_fail_text(c, t, rc, "its arguments are too large together: put some of them first");
+            task_fail_text(c, t, rc,
+                           "its arguments are too large together: put some of them first");
         else if (rc != MOB_OK)
             return false;
     }
     return true;
 }
 
-/* Should it go back now? A worker keeps no unused lease once it runs on: its cpu is wanted by others or by itself. */
+/* Should it go back now? A worker keeps no unused lease once it runs on: its cpu is wanted by
+ * others or by itself. */
 static bool lease_is_over(const struct client *c, const struct lease *l, uint64_t now_ns)
 {
     if (l->sent.count != 0 || l->loss.known || l->peer->draining)
@@ -136,17 +139,20 @@ static bool lease_is_over(const struct client *c, const struct lease *l, uint64_
     return c->ready.count == 0 && (!keeps || now_ns >= l->idle_since_ns + c->config.lease_idle_ns);
 }
 
-/* Tell the node how many leases could be used: those that are kept, and one for each task that waits. The number is
- * bounded by the node's cpus, so a burst of tasks costs one message; it is lowered only when nothing waits. */
+/* Tell the node how many leases could be used: those that are kept, and one for each task that
+ * waits. The number is bounded by the node's cpus, so a burst of tasks costs one message; it is
+ * lowered only when nothing waits. */
 static bool leases_ask(struct client *c, uint64_t now_ns)
 {
     uint64_t kept = 0;
     for (const struct lease *l = c->leases; l != NULL; l = l->next)
-        kept += !l->loss.known && !lease_is_over(c, l, now_ns); /* a recalled one is ours until it is returned */
+        kept += !l->loss.known &&
+                !lease_is_over(c, l, now_ns); /* a recalled one is ours until it is returned */
     uint64_t more = c->ready.count < slots(c) ? c->ready.count : slots(c);
     uint64_t want = kept + more;
     uint32_t depth = c->current != NULL ? c->current->depth + 1 : 0;
-    bool changed = more > 0 ? want > c->want_sent || depth != c->want_depth_sent : want != c->want_sent;
+    bool changed =
+        more > 0 ? want > c->want_sent || depth != c->want_depth_sent : want != c->want_sent;
     if (!changed)
         return true;
     if (peer_send(&c->node, lease_want, (&(struct msg_lease_want){want, depth})) != MOB_OK)
@@ -236,7 +242,8 @@ void on_lease_lost(struct client *c, const struct msg_lease_lost *m)
     text_keep(l->loss.function, sizeof l->loss.function, m->function);
     text_keep(l->loss.tail, sizeof l->loss.tail, m->tail);
     if (!l->peer->draining)
-        effect_add(c, (struct client_effect){.kind = CLIENT_DRAIN_PEER, .process = l->peer->peer.process});
+        effect_add(
+            c, (struct client_effect){.kind = CLIENT_DRAIN_PEER, .process = l->peer->peer.process});
     l->peer->draining = l->peer->lost = true;
 }
 

@@ -1,11 +1,12 @@
-/* objects.c: our own objects have consecutive numbers, so they stand in pages of consecutive slots and are found without
- * hashing the object; pages come and go with their objects. Borrowed ones are few and stand in a hash table. */
+/* objects.c: our own objects have consecutive numbers, so they stand in pages of consecutive slots
+ * and are found without hashing the object; pages come and go with their objects. Borrowed ones are
+ * few and stand in a hash table. */
 #include "libclient/objects.h"
 
 #include "protocol/memory.h"
 
-#define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) memory_alloc(size)
+#define HASH_NONFATAL_OOM    1
+#define uthash_malloc(size)  memory_alloc(size)
 #define uthash_free(p, size) memory_free(p)
 #include <uthash.h>
 
@@ -169,7 +170,8 @@ static void page_free(struct objects *t, struct page *p)
 {
     size_t hole = page_slot(t, p->number);
     t->pages[hole] = NULL;
-    for (size_t i = (hole + 1) & (t->capacity - 1); t->pages[i] != NULL; i = (i + 1) & (t->capacity - 1)) {
+    for (size_t i = (hole + 1) & (t->capacity - 1); t->pages[i] != NULL;
+         i = (i + 1) & (t->capacity - 1)) {
         struct page *moved = t->pages[i];
         t->pages[i] = NULL;
         t->pages[page_slot(t, moved->number)] = moved;
@@ -286,7 +288,8 @@ void objects_destroy(struct objects *t)
     for (size_t i = 0; i < t->capacity; i++)
         memory_free(t->pages[i]);
     struct borrowed *b, *next;
-    HASH_ITER(hh, t->borrowed, b, next) {
+    HASH_ITER(hh, t->borrowed, b, next)
+    {
         HASH_DEL(t->borrowed, b);
         memory_free(b);
     }

@@ -1,7 +1,7 @@
-/* objects.h: the objects that this process knows: its own, found by sequence number, and borrowed ones, found by id.
- * Owns every struct object, its value, and the list of those who wait for it. Bound: memory. Runs on: inside the client
- * core. Touches: no I/O.
- * Invariant: an object is freed as soon as it is settled and has no handle, no pin, no watch and is not published. */
+/* objects.h: the objects that this process knows: its own, found by sequence number, and borrowed
+ * ones, found by id. Owns every struct object, its value, and the list of those who wait for it.
+ * Bound: memory. Runs on: inside the client core. Touches: no I/O. Invariant: an object is freed as
+ * soon as it is settled and has no handle, no pin, no watch and is not published. */
 #ifndef MOB_CLIENT_OBJECTS_H
 #define MOB_CLIENT_OBJECTS_H
 #include "libclient/core.h"
@@ -19,7 +19,7 @@ struct object {
     uint32_t pins;        /* tasks that have it as an argument */
     uint8_t kind;         /* enum value_kind; 0 = pending */
     bool borrowed, published, requested;
-    struct task *task;    /* pending and ours: what will make it */
+    struct task *task; /* pending and ours: what will make it */
     struct watch *watches;
     union {
         uint8_t *bytes;          /* VALUE_INLINE */
@@ -36,7 +36,8 @@ void objects_destroy(struct objects *t);
 uint64_t objects_count(const struct objects *t);
 
 struct object *objects_find(const struct objects *t, struct mob_object id);
-/* `count` new pending objects of ours in a row; the first one's sequence number. MOB_ENOMEM makes none. */
+/* `count` new pending objects of ours in a row; the first one's sequence number. MOB_ENOMEM makes
+ * none. */
 int objects_make(struct objects *t, uint32_t count, uint64_t *first) MOB_MUST_CHECK;
 /* Find or make the record of another process's object. NULL: no memory. */
 struct object *objects_borrow(struct objects *t, struct mob_object id);

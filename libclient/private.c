@@ -1,7 +1,8 @@
-/* private.c: a cluster of one's own. The driver starts mobula-head and mobula-node with three inherited descriptors each:
- * the secret that head and node share, a pidfd of the driver, whose end ends them, and a pipe on which each says that it
- * serves, or why it cannot. The node gets a fourth: its end of the driver's control socket, so nothing of a private
- * cluster has a name in the file system. */
+/* private.c: a cluster of one's own. The driver starts mobula-head and mobula-node with three
+ * inherited descriptors each: the secret that head and node share, a pidfd of the driver, whose end
+ * ends them, and a pipe on which each says that it serves, or why it cannot. The node gets a
+ * fourth: its end of the driver's control socket, so nothing of a private cluster has a name in the
+ * file system. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,8 @@ static struct {
 
 /* ---- finding the programs ---- */
 
-/* The folder of the file that this code was loaded from: the library, or the executable it is linked into. */
+/* The folder of the file that this code was loaded from: the library, or the executable it is
+ * linked into. */
 static void folder_of_library(char *folder, size_t size)
 {
     Dl_info info;
@@ -41,7 +43,8 @@ static void folder_of_library(char *folder, size_t size)
         snprintf(folder, size, "%.*s", (int)(slash - info.dli_fname), info.dli_fname);
 }
 
-static int program_find(const struct mob_config *config, const char *name, char *path, size_t size, struct mob_err *err)
+static int program_find(const struct mob_config *config, const char *name, char *path, size_t size,
+                        struct mob_err *err)
 {
     char beside[2048];
     folder_of_library(beside, sizeof beside);
@@ -56,7 +59,8 @@ static int program_find(const struct mob_config *config, const char *name, char 
         size_t used = strlen(tried);
         snprintf(tried + used, sizeof tried - used, "%s%.120s", used > 0 ? ", " : "", places[i]);
     }
-    return mob_err_set(err, MOB_ENOCHILD, "%s is in none of: %s; set MOBULA_LIBEXEC to its folder", name, tried);
+    return mob_err_set(err, MOB_ENOCHILD, "%s is in none of: %s; set MOBULA_LIBEXEC to its folder",
+                       name, tried);
 }
 
 /* ---- starting one ---- */
@@ -71,7 +75,8 @@ struct child {
     int ready;  /* our end of its ready pipe */
 };
 
-static void argument(struct child *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void argument(struct child *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void argument(struct child *c, const char *format, ...)
 {
     va_list args;
@@ -111,7 +116,8 @@ static int child_spawn(struct child *c, pid_t *pid, struct mob_err *err)
         posix_spawn_file_actions_adddup2(&actions, high[i], FIRST_FD + (int)i);
     }
     posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    posix_spawnattr_setflags(&attr,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
     extern char **environ;
@@ -143,7 +149,8 @@ static int token_pipe(const uint8_t *token, int *fd, struct mob_err *err)
 }
 
 /* Start it with the descriptors that both programs get. */
-static int child_start(struct child *c, const struct mob_config *config, const uint8_t *token, pid_t *pid, struct mob_err *err)
+static int child_start(struct child *c, const struct mob_config *config, const uint8_t *token,
+                       pid_t *pid, struct mob_err *err)
 {
     int token_fd = -1, life = -1, ready[2] = {-1, -1};
     int rc = program_find(config, c->name, c->path, sizeof c->path, err);
@@ -181,9 +188,12 @@ static int child_await(struct child *c, int timeout_ms, struct mob_err *err)
             continue;
         ssize_t got = n > 0 ? read(c->ready, line + size, sizeof line - 1 - size) : 0;
         if (n <= 0)
-            return mob_err_set(err, MOB_ESTARTUP, "%s did not say within %d ms that it serves", c->path, timeout_ms);
+            return mob_err_set(err, MOB_ESTARTUP, "%s did not say within %d ms that it serves",
+                               c->path, timeout_ms);
         if (got <= 0)
-            return mob_err_set(err, MOB_ESTARTUP, "%s ended before it served; set MOBULA_LOG=stderr to see what it says", c->path);
+            return mob_err_set(
+                err, MOB_ESTARTUP,
+                "%s ended before it served; set MOBULA_LOG=stderr to see what it says", c->path);
         size += (size_t)got;
     }
     line[size] = '\0';
@@ -202,7 +212,8 @@ static void head_describe(struct child *c, const char *endpoint)
     argument(c, "%s", endpoint);
 }
 
-static void node_describe(struct child *c, const struct mob_config *config, const char *endpoint, int driver_fd)
+static void node_describe(struct child *c, const struct mob_config *config, const char *endpoint,
+                          int driver_fd)
 {
     argument(c, "%s", c->name);
     argument(c, "--head");
@@ -224,8 +235,10 @@ int cluster_start(const struct cluster_want *want, struct connection *out, struc
     uint64_t name;
     char endpoint[64];
     int pair[2] = {-1, -1};
-    struct child head = {.name = "mobula-head", .ready = -1}, node = {.name = "mobula-node", .ready = -1};
-    if (getrandom(token, sizeof token, 0) != sizeof token || getrandom(&name, sizeof name, 0) != sizeof name)
+    struct child head = {.name = "mobula-head", .ready = -1},
+                 node = {.name = "mobula-node", .ready = -1};
+    if (getrandom(token, sizeof token, 0) != sizeof token ||
+        getrandom(&name, sizeof name, 0) != sizeof name)
         return mob_err_system(err, "no random bytes");
     snprintf(endpoint, sizeof endpoint, "ipc://@mobula-%d-%016" PRIx64, (int)getpid(), name);
     int rc = control_pair(pair, err);
@@ -254,7 +267,8 @@ int cluster_start(const struct cluster_want *want, struct connection *out, struc
     return rc;
 }
 
-/* The node ends by itself when its driver has gone, and the head when told; one that does not is killed. */
+/* The node ends by itself when its driver has gone, and the head when told; one that does not is
+ * killed. */
 static void child_reap(pid_t *pid, int timeout_ms)
 {
     if (*pid <= 0)

@@ -1,5 +1,5 @@
-/* process.c: one process, one role. A fork is noticed by a page that the kernel wipes in the child, so that checking costs
- * a load and needs no handler. */
+/* process.c: one process, one role. A fork is noticed by a page that the kernel wipes in the child,
+ * so that checking costs a load and needs no handler. */
 #include "libclient/process.h"
 
 #include <inttypes.h>
@@ -9,7 +9,8 @@
 
 struct process process;
 
-static uint32_t *alive; /* 1 in the process that called mob_init; the page is zero in its forked children */
+static uint32_t
+    *alive; /* 1 in the process that called mob_init; the page is zero in its forked children */
 static _Thread_local struct mob_error last_error;
 
 struct mob_error *mob_last_error_slot(void)
@@ -20,9 +21,11 @@ struct mob_error *mob_last_error_slot(void)
 void process_begin(enum process_role role)
 {
     if (alive == NULL) {
-        void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         static uint32_t always = 1; /* no page: forks go unnoticed, all else works */
-        bool wiped = page != MAP_FAILED && madvise(page, (size_t)sysconf(_SC_PAGESIZE), MADV_WIPEONFORK) == 0;
+        bool wiped = page != MAP_FAILED &&
+                     madvise(page, (size_t)sysconf(_SC_PAGESIZE), MADV_WIPEONFORK) == 0;
         alive = wiped ? page : &always;
     }
     *alive = 1;
@@ -31,14 +34,17 @@ void process_begin(enum process_role role)
 
 struct shell *process_enter(struct mob_error *err)
 {
-    if (__builtin_expect((process.role == PROCESS_DRIVER || process.role == PROCESS_WORKER) && *alive == 1, 1))
+    if (__builtin_expect(
+            (process.role == PROCESS_DRIVER || process.role == PROCESS_WORKER) && *alive == 1, 1))
         return &process.shell;
     if (process.role == PROCESS_CLOSED)
-        error_set(err, MOB_ESHUTDOWN, "mob_shutdown was called: nothing more can be done in this process");
+        error_set(err, MOB_ESHUTDOWN,
+                  "mob_shutdown was called: nothing more can be done in this process");
     else if (process.role == PROCESS_NONE)
         error_set(err, MOB_ENOTINIT, "the library is not initialised: call mob_init first");
     else
-        error_set(err, MOB_EFORKED, "this is a forked child: use Mobula in the process that called mob_init");
+        error_set(err, MOB_EFORKED,
+                  "this is a forked child: use Mobula in the process that called mob_init");
     return NULL;
 }
 
@@ -60,7 +66,8 @@ int error_from(struct mob_error *err, const struct mob_err *from)
     return error_set(err, from->code, "%s", from->text);
 }
 
-static size_t text_add(char *text, size_t size, size_t at, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static size_t text_add(char *text, size_t size, size_t at, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 static size_t text_add(char *text, size_t size, size_t at, const char *format, ...)
 {
     va_list args;
@@ -74,7 +81,8 @@ static size_t text_add(char *text, size_t size, size_t at, const char *format, .
 static size_t frame_add(char *text, size_t size, size_t at, const struct msg_error_frame *f)
 {
     if (f->function.size != 0)
-        at = text_add(text, size, at, "%.*s: ", (int)f->function.size, (const char *)f->function.data);
+        at = text_add(text, size, at, "%.*s: ", (int)f->function.size,
+                      (const char *)f->function.data);
     at = text_add(text, size, at, "%.*s", (int)f->text.size, (const char *)f->text.data);
     at = text_add(text, size, at, " [%s", mob_error_name((int)f->code));
     if (f->user_code != 0)

@@ -1,5 +1,6 @@
-/* process.h: what this process is to Mobula, once: nothing yet, a driver, or a worker; and how the API gets in.
- * Owns the one shell of the process and each thread's last error. Runs on: any thread. */
+/* process.h: what this process is to Mobula, once: nothing yet, a driver, or a worker; and how the
+ * API gets in. Owns the one shell of the process and each thread's last error. Runs on: any thread.
+ */
 #ifndef MOB_CLIENT_PROCESS_H
 #define MOB_CLIENT_PROCESS_H
 #include <mobula.h>
@@ -15,12 +16,14 @@ extern struct process {
     struct mob_config config;
 } process;
 
-/* The shell, or NULL with the reason in `err` (may be NULL): not initialised, closed, or a forked child. */
+/* The shell, or NULL with the reason in `err` (may be NULL): not initialised, closed, or a forked
+ * child. */
 struct shell *process_enter(struct mob_error *err);
 /* The process is set up and may be entered. */
 void process_begin(enum process_role role);
 /* Fill `err` (may be NULL); returns code. */
-int error_set(struct mob_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int error_set(struct mob_error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int error_from(struct mob_error *err, const struct mob_err *from);
 /* From the frames of a failed task; returns the outermost code. */
 int error_from_frames(struct mob_error *err, const struct msg_list *frames);

@@ -1,4 +1,5 @@
-/* runs.c: tasks that this worker runs for others, one at a time, in the order in which they came. */
+/* runs.c: tasks that this worker runs for others, one at a time, in the order in which they came.
+ */
 #include <assert.h>
 
 #include "libclient/core_parts.h"
@@ -9,7 +10,8 @@ void on_task_run(struct client *c, struct client_peer *from, const struct msg_ta
     c->stop_asked = false; /* it stayed for what it owns, and the node uses it again */
     struct run *r = c->config.worker ? memory_alloc(sizeof *r + m->args.size) : NULL;
     if (r == NULL) { /* not a worker, or no memory: the submitter keeps it */
-        if (peer_send(&from->peer, task_back, (&(struct msg_task_back){m->task, m->attempt})) != MOB_OK)
+        if (peer_send(&from->peer, task_back, (&(struct msg_task_back){m->task, m->attempt})) !=
+            MOB_OK)
             c->counts.refused++;
         return;
     }
@@ -36,7 +38,8 @@ static int args_borrow(struct client *c, const struct run *r)
     struct msg_arg m;
     for (uint32_t i = 0; i < r->args.count && msg_arg_unpack_item(&at, &m); i++) {
         int rc = m.kind == VALUE_REF ? client_borrow(c, m.object) : MOB_OK;
-        if (rc != MOB_OK && rc != MOB_ENOOBJECT) /* none, or one that came home too late: using it says so */
+        if (rc != MOB_OK &&
+            rc != MOB_ENOOBJECT) /* none, or one that came home too late: using it says so */
             return rc;
     }
     return MOB_OK;
@@ -83,9 +86,10 @@ struct run *client_run_next(struct client *c, uint64_t now_ns)
 /* More than a message may hold: the task has failed. */
 static int too_large_send(struct client *c, struct client_peer *to, struct msg_task_done *m)
 {
-    struct msg_error_frame frame = {.code = MOB_ETOOBIG,
-                                    .text = view_of("the results are too large together: put some of them first"),
-                                    .process = c->config.self.v};
+    struct msg_error_frame frame = {
+        .code = MOB_ETOOBIG,
+        .text = view_of("the results are too large together: put some of them first"),
+        .process = c->config.self.v};
     buffer_clear(&c->scratch);
     int rc = msg_error_frame_pack_item(&c->scratch, &frame);
     m->results = (struct msg_list){0};
@@ -93,8 +97,8 @@ static int too_large_send(struct client *c, struct client_peer *to, struct msg_t
     return rc == MOB_OK ? peer_send(&to->peer, task_done, m) : rc;
 }
 
-int client_run_done(struct client *c, struct run *run, const struct msg_list *results, const struct msg_list *errors,
-                    uint64_t run_ns, uint64_t now_ns)
+int client_run_done(struct client *c, struct run *run, const struct msg_list *results,
+                    const struct msg_list *errors, uint64_t run_ns, uint64_t now_ns)
 {
     assert(c->current == run && !c->blocked);
     struct client_peer *from = peer_find(c, run->from.v);
@@ -104,7 +108,8 @@ int client_run_done(struct client *c, struct run *run, const struct msg_list *re
             m.results = *results;
         if (errors != NULL)
             m.errors = *errors;
-        int rc = m.results.size <= BODY_SIZE_MAX ? peer_send(&from->peer, task_done, &m) : too_large_send(c, from, &m);
+        int rc = m.results.size <= BODY_SIZE_MAX ? peer_send(&from->peer, task_done, &m)
+                                                 : too_large_send(c, from, &m);
         if (rc != MOB_OK)
             return rc;
     }
@@ -116,7 +121,8 @@ int client_run_done(struct client *c, struct run *run, const struct msg_list *re
     return MOB_OK;
 }
 
-/* Give queued runs back, the newest first, so that the submitter can put each at the front of its queue. */
+/* Give queued runs back, the newest first, so that the submitter can put each at the front of its
+ * queue. */
 static bool runs_give_back(struct client *c)
 {
     while (c->runs_first != NULL) {
@@ -127,7 +133,8 @@ static bool runs_give_back(struct client *c)
         }
         struct run *r = *at;
         struct client_peer *from = peer_find(c, r->from.v);
-        if (from != NULL && peer_send(&from->peer, task_back, (&(struct msg_task_back){r->task, r->attempt})) != MOB_OK)
+        if (from != NULL && peer_send(&from->peer, task_back,
+                                      (&(struct msg_task_back){r->task, r->attempt})) != MOB_OK)
             return false; /* no memory: they stay queued */
         *at = NULL;
         c->runs_last = before;
@@ -159,15 +166,18 @@ void client_unblocked(struct client *c, uint64_t now_ns)
     step_end(c, now_ns);
 }
 
-/* Tell the node whether this worker waits. A state, not an event: what found no memory is said at the next step. */
+/* Tell the node whether this worker waits. A state, not an event: what found no memory is said at
+ * the next step. */
 bool runs_flush_state(struct client *c)
 {
     bool all = (!c->run_long && !c->blocked) || runs_give_back(c);
     if (c->blocked && !c->blocked_sent && !MUTANT(client_blocked_not_sent)) {
-        c->blocked_sent = peer_send(&c->node, blocked, &(struct msg_blocked){c->blocked_count}) == MOB_OK;
+        c->blocked_sent =
+            peer_send(&c->node, blocked, &(struct msg_blocked){c->blocked_count}) == MOB_OK;
         all &= c->blocked_sent;
     } else if (!c->blocked && c->blocked_sent) {
-        c->blocked_sent = peer_send(&c->node, unblocked, &(struct msg_unblocked){c->blocked_count}) != MOB_OK;
+        c->blocked_sent =
+            peer_send(&c->node, unblocked, &(struct msg_unblocked){c->blocked_count}) != MOB_OK;
         all &= !c->blocked_sent;
     }
     return all;

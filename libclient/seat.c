@@ -1,17 +1,19 @@
 /* seat.c: who drives the core, who sleeps where, and how nobody misses a wake-up.
  *
- * All that is read to decide to sleep is read under the lock, and whoever changes it does so under the lock:
- *  - the holder of the seat sleeps on the doorbell: it prepares under the lock, rechecks the rings, lets go of the lock
- *    and sleeps; peers ring the bell; threads of this process that make its waiter done, want the seat or bring its
- *    deadline forward ring it too (seat_disturb);
- *  - other waiting threads sleep each on the word of their sleeper, set to 0 under the lock; it is set to 1 by whoever
- *    makes its waiter done or gives it the seat.
- * The seat is handed over, never raced for: the holder that leaves wakes the oldest sleeper, which takes it.
+ * All that is read to decide to sleep is read under the lock, and whoever changes it does so under
+ * the lock:
+ *  - the holder of the seat sleeps on the doorbell: it prepares under the lock, rechecks the rings,
+ * lets go of the lock and sleeps; peers ring the bell; threads of this process that make its waiter
+ * done, want the seat or bring its deadline forward ring it too (seat_disturb);
+ *  - other waiting threads sleep each on the word of their sleeper, set to 0 under the lock; it is
+ * set to 1 by whoever makes its waiter done or gives it the seat. The seat is handed over, never
+ * raced for: the holder that leaves wakes the oldest sleeper, which takes it.
  *
- * The library thread drives only when nobody else has for a millisecond: it looks every millisecond while there is
- * activity, and parks, without a time-out, while a user's thread keeps the seat asleep. So it costs a busy process next to
- * nothing and an idle one nothing. Rejected: an I/O thread that always drives (two more wake-ups for each answer: 70 us
- * against 30), and a thread that steals the doorbell from a sleeping one (two sleepers on one futex word). */
+ * The library thread drives only when nobody else has for a millisecond: it looks every millisecond
+ * while there is activity, and parks, without a time-out, while a user's thread keeps the seat
+ * asleep. So it costs a busy process next to nothing and an idle one nothing. Rejected: an I/O
+ * thread that always drives (two more wake-ups for each answer: 70 us against 30), and a thread
+ * that steals the doorbell from a sleeping one (two sleepers on one futex word). */
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -34,8 +36,8 @@ uint64_t shell_now_ns(void)
 static void word_sleep(_Atomic uint32_t *word, uint64_t deadline_ns)
 {
     struct timespec t = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, 0, deadline_ns == UINT64_MAX ? NULL : &t, NULL,
-            FUTEX_BITSET_MATCH_ANY);
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, 0, deadline_ns == UINT64_MAX ? NULL : &t,
+            NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 static void word_wake(_Atomic uint32_t *word)
@@ -69,7 +71,8 @@ static void sleeper_remove(struct shell *s, struct sleeper *self)
     self->queued = false;
 }
 
-/* The holder of the seat shall look up: its waiter is done, the seat is wanted, or its deadline has come forward. */
+/* The holder of the seat shall look up: its waiter is done, the seat is wanted, or its deadline has
+ * come forward. */
 static void seat_disturb(struct shell *s)
 {
     if (s->seat_asleep)
@@ -128,7 +131,8 @@ static void seat_leave(struct shell *s)
 }
 
 /* Wait until done() says so. With the lock; it is let go while this thread sleeps. */
-int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what, struct sleeper *self, uint64_t deadline_ns)
+int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what,
+              struct sleeper *self, uint64_t deadline_ns)
 {
     int rc = MOB_OK;
     bool held = false;
@@ -172,15 +176,15 @@ int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what,
 
 /* ---- the library thread ---- */
 
-/* Until when the library thread may sleep: while a task runs it looks in now and then, for output to pass on and for
- * tasks that were queued behind it. */
+/* Until when the library thread may sleep: while a task runs it looks in now and then, for output
+ * to pass on and for tasks that were queued behind it. */
 static uint64_t library_deadline(const struct shell *s)
 {
     return client_runs_now(s->core) ? shell_now_ns() + 10 * TICK_NS : UINT64_MAX;
 }
 
-/* Nobody has called or driven for a tick: drive until a user's thread wants the seat or calls again. A task that runs
- * now has run for that long, too. */
+/* Nobody has called or driven for a tick: drive until a user's thread wants the seat or calls
+ * again. A task that runs now has run for that long, too. */
 static void library_drive(struct shell *s)
 {
     uint64_t seen = s->activity;
@@ -220,7 +224,8 @@ void *seat_library_thread(void *shell)
         else if (s->seat == SEAT_FREE && s->sleepers == NULL)
             library_drive(s);
         else
-            library_nap(s, true); /* a user's thread has the seat and sleeps: it wakes us when it leaves */
+            library_nap(
+                s, true); /* a user's thread has the seat and sleeps: it wakes us when it leaves */
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;

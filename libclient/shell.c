@@ -1,4 +1,5 @@
-/* shell.c: opening and closing the client's shell, what the API does with its lock held, and the arena. */
+/* shell.c: opening and closing the client's shell, what the API does with its lock held, and the
+ * arena. */
 #include "libclient/shell.h"
 
 #include <errno.h>
@@ -34,7 +35,8 @@ static int thread_start(struct shell *s, struct mob_err *err)
     int error = pthread_create(&s->thread, NULL, seat_library_thread, s);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error != 0)
-        return mob_err_set(err, MOB_ESYSTEM, "cannot start the library's thread: %s", strerrordesc_np(error));
+        return mob_err_set(err, MOB_ESYSTEM, "cannot start the library's thread: %s",
+                           strerrordesc_np(error));
     s->thread_runs = true;
     return MOB_OK;
 }
@@ -62,9 +64,11 @@ static void shell_fini(struct shell *s)
     pthread_mutex_destroy(&s->lock);
 }
 
-int shell_open(struct shell *s, struct connection *connection, const struct client_config *config, struct mob_err *err)
+int shell_open(struct shell *s, struct connection *connection, const struct client_config *config,
+               struct mob_err *err)
 {
-    *s = (struct shell){.connection = connection, .completion_fd = -1, .run_thread = pthread_self()};
+    *s =
+        (struct shell){.connection = connection, .completion_fd = -1, .run_thread = pthread_self()};
     pthread_mutex_init(&s->lock, NULL);
     int rc = client_create(&s->core, config, err);
     if (rc == MOB_OK)
@@ -144,7 +148,8 @@ struct run *shell_next_run(struct shell *s)
     }
 }
 
-/* Bytes go out at once, so that they survive this process; the bell waits while more answers are near. */
+/* Bytes go out at once, so that they survive this process; the bell waits while more answers are
+ * near. */
 void shell_unlock_answered(struct shell *s)
 {
     uint64_t now = shell_now_ns();
@@ -165,7 +170,8 @@ const void *shell_arena(const struct shell *s, uint64_t offset, uint64_t size)
     return s->arena != NULL && size <= bytes && offset <= bytes - size ? s->arena + offset : NULL;
 }
 
-/* (locked) The writable mapping of the extent that has `offset`; made on first use. Held until writing_done. */
+/* (locked) The writable mapping of the extent that has `offset`; made on first use. Held until
+ * writing_done. */
 static struct shell_extent *writing_begin(struct shell *s, uint64_t offset, struct mob_err *err)
 {
     struct shell_extent *unused = NULL;
@@ -179,10 +185,12 @@ static struct shell_extent *writing_begin(struct shell *s, uint64_t offset, stru
     }
     uint64_t start, size;
     if (unused == NULL || !client_extent_of(s->core, offset, &start, &size)) {
-        mob_err_set(err, MOB_ELIMIT, "more than %d threads write large values at once", SHELL_EXTENTS);
+        mob_err_set(err, MOB_ELIMIT, "more than %d threads write large values at once",
+                    SHELL_EXTENTS);
         return NULL;
     }
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->connection->arena_fd, (off_t)start);
+    void *p =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->connection->arena_fd, (off_t)start);
     if (p == MAP_FAILED) {
         mob_err_system(err, "cannot map %zu bytes of the object store for writing", (size_t)size);
         return NULL;
@@ -193,7 +201,8 @@ static struct shell_extent *writing_begin(struct shell *s, uint64_t offset, stru
     return unused;
 }
 
-/* (locked) A place for `size` bytes; waits until the node has given room or said that there is none. */
+/* (locked) A place for `size` bytes; waits until the node has given room or said that there is
+ * none. */
 static int place_find(struct shell *s, uint64_t size, uint64_t *offset, struct mob_err *err)
 {
     while (!client_place(s->core, size, offset)) {
@@ -202,7 +211,8 @@ static int place_find(struct shell *s, uint64_t size, uint64_t *offset, struct m
         if (rc == MOB_OK)
             rc = shell_wait(s, &w, UINT64_MAX);
         if (rc != MOB_OK)
-            return mob_err_set(err, rc, "no room was asked for %zu bytes: %s", (size_t)size, mob_error_text(rc));
+            return mob_err_set(err, rc, "no room was asked for %zu bytes: %s", (size_t)size,
+                               mob_error_text(rc));
         rc = client_extent_result(s->core, err);
         if (rc != MOB_OK)
             return rc;
@@ -210,8 +220,8 @@ static int place_find(struct shell *s, uint64_t size, uint64_t *offset, struct m
     return MOB_OK;
 }
 
-int shell_store(struct shell *s, const struct view *pieces, uint32_t count, uint64_t *offset, uint64_t *size,
-                struct mob_err *err)
+int shell_store(struct shell *s, const struct view *pieces, uint32_t count, uint64_t *offset,
+                uint64_t *size, struct mob_err *err)
 {
     *size = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -232,7 +242,8 @@ int shell_store(struct shell *s, const struct view *pieces, uint32_t count, uint
     return MOB_OK;
 }
 
-/* The room is placed and given up again at once: the next value of that size finds it in this process's extents. */
+/* The room is placed and given up again at once: the next value of that size finds it in this
+ * process's extents. */
 int shell_reserve(struct shell *s, uint64_t size, struct mob_err *err)
 {
     uint64_t offset;

@@ -1,12 +1,13 @@
 /* shell.h: the thin shell around the client core: one lock, the rings, and who sleeps where.
  *
- * The seat: whoever holds it drives the core, that is, reads the rings and sleeps on the process's one doorbell. A thread
- * that waits takes the seat if it is free, so an answer wakes exactly the thread that wants it; further waiting threads
- * sleep each on a word of their own and are woken alone. When a driver of the core leaves, the next waiting thread is
- * given the seat. The library's own thread takes it only when nobody has driven for a millisecond (libclient/seat.c).
+ * The seat: whoever holds it drives the core, that is, reads the rings and sleeps on the process's
+ * one doorbell. A thread that waits takes the seat if it is free, so an answer wakes exactly the
+ * thread that wants it; further waiting threads sleep each on a word of their own and are woken
+ * alone. When a driver of the core leaves, the next waiting thread is given the seat. The library's
+ * own thread takes it only when nobody has driven for a millisecond (libclient/seat.c).
  *
- * Owns the core, the connection, the peers' rings and the library thread. Runs on: any thread; functions marked
- * (locked) want the lock held. */
+ * Owns the core, the connection, the peers' rings and the library thread. Runs on: any thread;
+ * functions marked (locked) want the lock held. */
 #ifndef MOB_CLIENT_SHELL_H
 #define MOB_CLIENT_SHELL_H
 #include <pthread.h>
@@ -15,7 +16,8 @@
 #include "libclient/connection.h"
 #include "libclient/core.h"
 
-/* A thread that sleeps on a word of its own until it is given the seat or what it waits for has come. */
+/* A thread that sleeps on a word of its own until it is given the seat or what it waits for has
+ * come. */
 struct sleeper {
     struct sleeper *next, *prev;
     _Atomic uint32_t word; /* 0 = sleeps */
@@ -55,9 +57,9 @@ struct shell {
     bool seat_wanted;          /* the library thread shall leave it */
     uint64_t seat_deadline_ns; /* until when the holder sleeps */
     struct waiter *seat_waiter;
-    struct sleeper *sleepers;  /* threads that want the seat, oldest first */
+    struct sleeper *sleepers;    /* threads that want the seat, oldest first */
     struct sleeper *run_sleeper; /* the worker's main thread, when it is among them */
-    uint64_t activity;         /* grows with each call and each turn */
+    uint64_t activity;           /* grows with each call and each turn */
 
     pthread_t thread;
     bool thread_runs, thread_parked, stop;
@@ -65,17 +67,18 @@ struct shell {
 
     pthread_t run_thread; /* worker: the thread that runs tasks */
     uint64_t bells_owed_since_ns;
-    int completion_fd; /* eventfd, or -1 */
+    int completion_fd;     /* eventfd, or -1 */
     void (*stopped)(void); /* worker: the core says CLIENT_STOP, or the node is gone */
 };
 
 uint64_t shell_now_ns(void);
 
-/* Take over `connection` and start the library thread. On failure the connection stays the caller's. */
-int shell_open(struct shell *s, struct connection *connection, const struct client_config *config, struct mob_err *err)
-    MOB_MUST_CHECK;
-/* Say goodbye, stop the thread, free everything but the connection's descriptors, which connection_close frees. All
- * calls that wait end with MOB_ESHUTDOWN first. */
+/* Take over `connection` and start the library thread. On failure the connection stays the
+ * caller's. */
+int shell_open(struct shell *s, struct connection *connection, const struct client_config *config,
+               struct mob_err *err) MOB_MUST_CHECK;
+/* Say goodbye, stop the thread, free everything but the connection's descriptors, which
+ * connection_close frees. All calls that wait end with MOB_ESHUTDOWN first. */
 void shell_close(struct shell *s);
 
 static inline void shell_lock(struct shell *s)
@@ -85,20 +88,21 @@ static inline void shell_lock(struct shell *s)
 /* Send what the call has made, wake who became ready, and let go. */
 void shell_unlock(struct shell *s);
 
-/* (locked) Wait until the waiter is done. `deadline_ns` as shell_now_ns, UINT64_MAX = for ever. MOB_ETIMEDOUT. The lock
- * is let go while it sleeps. */
+/* (locked) Wait until the waiter is done. `deadline_ns` as shell_now_ns, UINT64_MAX = for ever.
+ * MOB_ETIMEDOUT. The lock is let go while it sleeps. */
 int shell_wait(struct shell *s, struct waiter *w, uint64_t deadline_ns) MOB_MUST_CHECK;
 /* (locked) Read what has come, without sleeping. */
 void shell_poll(struct shell *s);
 /* (worker's main thread) Wait for a task to run. Takes the lock and lets it go. */
 struct run *shell_next_run(struct shell *s);
-/* (locked, worker) A run has ended: as shell_unlock, but the bell may wait while more runs are queued. */
+/* (locked, worker) A run has ended: as shell_unlock, but the bell may wait while more runs are
+ * queued. */
 void shell_unlock_answered(struct shell *s);
 
-/* Write `pieces` into the arena; waits for room. *offset of the first byte. Called without the lock.
- * MOB_ESTOREFULL, MOB_ESYSTEM. */
-int shell_store(struct shell *s, const struct view *pieces, uint32_t count, uint64_t *offset, uint64_t *size,
-                struct mob_err *err) MOB_MUST_CHECK;
+/* Write `pieces` into the arena; waits for room. *offset of the first byte. Called without the
+ * lock. MOB_ESTOREFULL, MOB_ESYSTEM. */
+int shell_store(struct shell *s, const struct view *pieces, uint32_t count, uint64_t *offset,
+                uint64_t *size, struct mob_err *err) MOB_MUST_CHECK;
 /* Have `size` bytes of room ready, mapped and backed by memory, for the values written next. */
 int shell_reserve(struct shell *s, uint64_t size, struct mob_err *err) MOB_MUST_CHECK;
 /* Bytes of the arena, NULL when they are not inside it. */
@@ -106,17 +110,19 @@ const void *shell_arena(const struct shell *s, uint64_t offset, uint64_t size);
 
 /* ---- seat.c, for shell.c ---- */
 void *seat_library_thread(void *shell);
-int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what, struct sleeper *self,
-              uint64_t deadline_ns) MOB_MUST_CHECK;
+int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what,
+              struct sleeper *self, uint64_t deadline_ns) MOB_MUST_CHECK;
 void seat_wake_woken(struct shell *s);
 void seat_thread_stop(struct shell *s);
 
 /* ---- turn.c, for seat.c ---- */
 /* (locked) Read all rings once and act; true when anything had come. */
 bool turn_read(struct shell *s);
-/* (locked) Move what the core wants to send into the rings; ring bells, or leave the answers' bells owed. */
+/* (locked) Move what the core wants to send into the rings; ring bells, or leave the answers' bells
+ * owed. */
 void turn_flush(struct shell *s, bool bells_may_wait);
-/* (locked) Note where the submitter and the node find it which task runs here, should this process die. */
+/* (locked) Note where the submitter and the node find it which task runs here, should this process
+ * die. */
 void turn_mark_run(struct shell *s, const struct run *r);
 /* (locked) The recheck before sleeping. */
 bool turn_pending(struct shell *s);

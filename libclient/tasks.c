@@ -1,9 +1,11 @@
-/* tasks.c: the submitter's side of a task. The record lives until the task has ended, pins the objects among its
- * arguments, and can therefore be sent again. Ids of results are made here, before the task has run.
+/* tasks.c: the submitter's side of a task. The record lives until the task has ended, pins the
+ * objects among its arguments, and can therefore be sent again. Ids of results are made here,
+ * before the task has run.
  *
- *   waiting --last awaited argument settled--> ready --leases_dispatch--> sent --on_task_done--> (ended)
- *      |                                        ^  ^------ task_back, worker lost ------'
- *      '-- an argument failed --> (ended)       '-- the worker died while running it: counts as a retry */
+ *   waiting --last awaited argument settled--> ready --leases_dispatch--> sent --on_task_done-->
+ * (ended) |                                        ^  ^------ task_back, worker lost ------'
+ *      '-- an argument failed --> (ended)       '-- the worker died while running it: counts as a
+ * retry */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -113,7 +115,8 @@ int task_pack_args(struct client *c, struct task *t, struct buffer *scratch, str
 }
 
 /* Call for each object among the arguments. */
-static void args_each_object(struct client *c, struct task *t, void (*each)(struct client *, struct object *))
+static void args_each_object(struct client *c, struct task *t,
+                             void (*each)(struct client *, struct object *))
 {
     struct cursor at = cursor_of(t->args, t->args_size);
     struct msg_arg m;
@@ -164,7 +167,8 @@ static void task_destroy(struct client *c, struct task *t)
     task_unlink(c, t);
     struct cursor at = cursor_of(t->args, t->args_size);
     struct msg_arg m;
-    for (uint32_t i = 0, w = 0; t->has_objects && i < t->arg_count && msg_arg_unpack_item(&at, &m); i++)
+    for (uint32_t i = 0, w = 0; t->has_objects && i < t->arg_count && msg_arg_unpack_item(&at, &m);
+         i++)
         if (m.kind == VALUE_AWAITED)
             client_unwatch(c, &t->watches[w++]);
     args_each_object(c, t, object_unpin);
@@ -183,8 +187,8 @@ void task_fail(struct client *c, struct task *t, struct failure *f)
     task_destroy(c, t);
 }
 
-static struct failure *failure_of(struct client *c, const struct task *t, int code, const char *text,
-                                  const struct failure *cause)
+static struct failure *failure_of(struct client *c, const struct task *t, int code,
+                                  const char *text, const struct failure *cause)
 {
     char place[256];
     snprintf(place, sizeof place, "%s:%d", t->file != NULL ? t->file : "?", t->line);
@@ -215,7 +219,8 @@ void task_fail_text(struct client *c, struct task *t, int code, const char *text
 static void task_ready(struct client *c, struct task *t)
 {
     t->state = TASK_READY;
-    /* A task made inside a task goes first, so that recursion grows with depth and not with breadth. */
+    /* A task made inside a task goes first, so that recursion grows with depth and not with
+     * breadth. */
     if (t->depth > 0)
         queue_push_first(&c->ready, t);
     else
@@ -251,7 +256,8 @@ void task_awaited(struct client *c, struct task *t, struct object *o, uint64_t n
 /* ---- submitting ---- */
 
 /* Every object named must be known, and asked for if it is another's. Counts what is awaited. */
-static int args_check(struct client *c, const struct submit *s, uint32_t *awaited, struct mob_err *err)
+static int args_check(struct client *c, const struct submit *s, uint32_t *awaited,
+                      struct mob_err *err)
 {
     *awaited = 0;
     for (uint32_t i = 0; i < s->arg_count; i++) {
@@ -261,18 +267,22 @@ static int args_check(struct client *c, const struct submit *s, uint32_t *awaite
         struct object *o = objects_find(c->objects, a->object);
         if (o == NULL)
             return mob_err_set(err, MOB_ENOOBJECT,
-                               "argument %" PRIu32 " of %s is a reference that was dropped or never valid", i + 1, s->name);
+                               "argument %" PRIu32
+                               " of %s is a reference that was dropped or never valid",
+                               i + 1, s->name);
         if (a->kind == SUBMIT_AWAIT) {
             ++*awaited;
             int rc = object_request(c, o);
             if (rc != MOB_OK)
-                return mob_err_set(err, rc, "no memory to ask for argument %" PRIu32 " of %s", i + 1, s->name);
+                return mob_err_set(err, rc, "no memory to ask for argument %" PRIu32 " of %s",
+                                   i + 1, s->name);
         }
     }
     return MOB_OK;
 }
 
-static_assert(offsetof(struct task, args) % _Alignof(struct watch) == 0, "the watches stand behind the arguments");
+static_assert(offsetof(struct task, args) % _Alignof(struct watch) == 0,
+              "the watches stand behind the arguments");
 
 static struct task *task_create(struct client *c, const struct submit *s, uint32_t awaited)
 {
@@ -325,7 +335,8 @@ static void task_take_args(struct client *c, struct task *t, const struct submit
             client_drop(c, s->args[i].object);
 }
 
-int client_submit(struct client *c, const struct submit *s, struct mob_object *first, uint64_t now_ns, struct mob_err *err)
+int client_submit(struct client *c, const struct submit *s, struct mob_object *first,
+                  uint64_t now_ns, struct mob_err *err)
 {
     uint32_t ids = s->result_count == 0 ? 1 : s->result_count, awaited;
     if (c->failed != MOB_OK)
@@ -336,8 +347,9 @@ int client_submit(struct client *c, const struct submit *s, struct mob_object *f
     rc = args_pack(c, s);
     struct task *t = NULL;
     if (rc == MOB_OK && buffer_size(&c->scratch) > BODY_SIZE_MAX)
-        return mob_err_set(err, MOB_ETOOBIG, "the arguments of %s take %zu bytes together; put the large ones first", s->name,
-                           buffer_size(&c->scratch));
+        return mob_err_set(err, MOB_ETOOBIG,
+                           "the arguments of %s take %zu bytes together; put the large ones first",
+                           s->name, buffer_size(&c->scratch));
     if (rc == MOB_OK)
         rc = handle_reserve(c, ids);
     if (rc == MOB_OK && (t = task_create(c, s, awaited)) == NULL)
@@ -349,7 +361,8 @@ int client_submit(struct client *c, const struct submit *s, struct mob_object *f
         return mob_err_set(err, rc, "no memory to submit %s", s->name);
     }
     for (uint32_t i = 0; i < ids; i++) {
-        struct object *o = objects_find(c->objects, (struct mob_object){c->config.self.v, t->seq + i});
+        struct object *o =
+            objects_find(c->objects, (struct mob_object){c->config.self.v, t->seq + i});
         o->task = t;
         o->handles = 1;
         handle_obtained(c, o);
@@ -366,7 +379,8 @@ int client_submit(struct client *c, const struct submit *s, struct mob_object *f
 /* ---- answers ---- */
 
 /* The task that `from` was sent and answers now; NULL, and counted, when it has no business to. */
-static struct task *task_answered(struct client *c, struct client_peer *from, uint64_t seq, uint32_t attempt)
+static struct task *task_answered(struct client *c, struct client_peer *from, uint64_t seq,
+                                  uint32_t attempt)
 {
     struct object *o = objects_find(c->objects, (struct mob_object){c->config.self.v, seq});
     struct task *t = o != NULL ? o->task : NULL;
@@ -394,7 +408,8 @@ static void results_settle(struct client *c, struct task *t, const struct msg_ta
     task_destroy(c, t);
 }
 
-static bool results_valid(const struct client *c, const struct task *t, const struct msg_task_done *m)
+static bool results_valid(const struct client *c, const struct task *t,
+                          const struct msg_task_done *m)
 {
     if (m->results.count != t->result_count)
         return false;
@@ -403,13 +418,15 @@ static bool results_valid(const struct client *c, const struct task *t, const st
     for (uint32_t i = 0; i < t->result_count; i++) {
         if (!msg_result_unpack_item(&at, &r) || (r.kind != VALUE_INLINE && r.kind != VALUE_STORED))
             return false;
-        if (r.kind == VALUE_STORED && (r.size > c->config.arena_bytes || r.offset > c->config.arena_bytes - r.size))
+        if (r.kind == VALUE_STORED &&
+            (r.size > c->config.arena_bytes || r.offset > c->config.arena_bytes - r.size))
             return false;
     }
     return true;
 }
 
-void on_task_done(struct client *c, struct client_peer *from, const struct msg_task_done *m, uint64_t now_ns)
+void on_task_done(struct client *c, struct client_peer *from, const struct msg_task_done *m,
+                  uint64_t now_ns)
 {
     struct task *t = task_answered(c, from, m->task, m->attempt);
     if (t == NULL)
@@ -461,8 +478,9 @@ void task_lost(struct client *c, struct task *t, const struct loss *loss, uint64
                  sigabbrev_np((int)loss->signal) != NULL ? sigabbrev_np((int)loss->signal) : "?");
     else
         snprintf(how, sizeof how, "exit status %" PRIu32, loss->status);
-    snprintf(text, sizeof text, "worker %" PRIu64 " died in attempt %" PRIu32 " of %" PRIu32 " by %s%s%s%s%s", worker,
-             t->attempt + 1, t->retries + 1, how, loss->function[0] != '\0' ? " in " : "", loss->function,
-             loss->tail[0] != '\0' ? "; its last output:\n" : "", loss->tail);
+    snprintf(text, sizeof text,
+             "worker %" PRIu64 " died in attempt %" PRIu32 " of %" PRIu32 " by %s%s%s%s%s", worker,
+             t->attempt + 1, t->retries + 1, how, loss->function[0] != '\0' ? " in " : "",
+             loss->function, loss->tail[0] != '\0' ? "; its last output:\n" : "", loss->tail);
     task_fail_text(c, t, loss->code != MOB_OK ? loss->code : MOB_EWORKERDIED, text);
 }

@@ -1,5 +1,5 @@
-/* turn.c: one turn of driving: bytes come out of the rings into private memory, whole frames go to the core, its effects
- * are done, its messages go into the rings. Nothing here sleeps. */
+/* turn.c: one turn of driving: bytes come out of the rings into private memory, whole frames go to
+ * the core, its effects are done, its messages go into the rings. Nothing here sleeps. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -129,14 +129,22 @@ static void effects_do(struct shell *s)
     struct client_effect e;
     while (client_next_effect(s->core, &e)) {
         switch (e.kind) {
-        case CLIENT_OPEN_PEER: peer_open(s, &e); break;
-        case CLIENT_CLOSE_PEER: peer_close(s, e.process); break;
-        case CLIENT_DRAIN_PEER: peer_drain(s, e.process); break;
+        case CLIENT_OPEN_PEER:
+            peer_open(s, &e);
+            break;
+        case CLIENT_CLOSE_PEER:
+            peer_close(s, e.process);
+            break;
+        case CLIENT_DRAIN_PEER:
+            peer_drain(s, e.process);
+            break;
         case CLIENT_STOP:
             if (s->stopped != NULL)
                 s->stopped();
             break;
-        case CLIENT_FAILED: node_failed(s, e.code, "the client has failed"); break;
+        case CLIENT_FAILED:
+            node_failed(s, e.code, "the client has failed");
+            break;
         }
     }
 }
@@ -153,21 +161,24 @@ bool turn_read(struct shell *s)
     return any;
 }
 
-/* A peer's ring is written only while nothing waits for the node (turn_flush), so its space matters only then. */
+/* A peer's ring is written only while nothing waits for the node (turn_flush), so its space matters
+ * only then. */
 bool turn_pending(struct shell *s)
 {
     if (!s->node_gone && ring_pending(&s->connection->ring))
         return true;
     bool writes = s->node_gone || peer_backlog(client_node(s->core)) == 0;
     for (struct shell_peer *p = s->peers; p != NULL; p = p->next)
-        if (ring_readable(&p->link.ring) > 0 || (writes && !ring_revoked(&p->link.ring) && ring_pending(&p->link.ring)))
+        if (ring_readable(&p->link.ring) > 0 ||
+            (writes && !ring_revoked(&p->link.ring) && ring_pending(&p->link.ring)))
             return true;
     return false;
 }
 
 void turn_mark_run(struct shell *s, const struct run *r)
 {
-    /* One mark stands at most: a task that has ended for another submitter is not the one that a crash ends. */
+    /* One mark stands at most: a task that has ended for another submitter is not the one that a
+     * crash ends. */
     for (struct shell_peer *p = s->peers; p != NULL; p = p->next)
         ring_mark_set(&p->link.ring, p->link.process.v == r->from.v ? r->task : 0);
 }
@@ -198,12 +209,13 @@ static void bells_ring(struct shell *s)
 static void completions_signal(struct shell *s)
 {
     uint64_t one = 1;
-    if (s->completion_fd >= 0 && client_completion_waits(s->core) && write(s->completion_fd, &one, sizeof one) < 0)
+    if (s->completion_fd >= 0 && client_completion_waits(s->core) &&
+        write(s->completion_fd, &one, sizeof one) < 0)
         return; /* the counter is full: it is readable already */
 }
 
-/* The node's messages go first and hold back the others: what was sealed is known to the node before anybody is told
- * where it is, even if this process dies between the two. */
+/* The node's messages go first and hold back the others: what was sealed is known to the node
+ * before anybody is told where it is, even if this process dies between the two. */
 void turn_flush(struct shell *s, bool bells_may_wait)
 {
     effects_do(s);
@@ -212,7 +224,8 @@ void turn_flush(struct shell *s, bool bells_may_wait)
     struct peer *node = client_node(s->core);
     if (!s->node_gone && peer_backlog(node) > 0)
         s->node_bell_owed |= ring_send(&s->connection->ring, node);
-    for (struct shell_peer *p = s->peers; p != NULL && (s->node_gone || peer_backlog(node) == 0); p = p->next)
+    for (struct shell_peer *p = s->peers; p != NULL && (s->node_gone || peer_backlog(node) == 0);
+         p = p->next)
         if (p->peer != NULL && peer_backlog(p->peer) > 0)
             p->bell_owed |= ring_send(&p->link.ring, p->peer);
     if (!bells_may_wait)

@@ -1,6 +1,6 @@
-/* waits.c: objects settle, and whoever waits for them goes on: threads, dependent tasks, readers in other processes,
- * the completion list. Settling only puts watches on a list; they are acted on at the end of the step, one after the
- * other, so a chain of a million dependents needs no stack. */
+/* waits.c: objects settle, and whoever waits for them goes on: threads, dependent tasks, readers in
+ * other processes, the completion list. Settling only puts watches on a list; they are acted on at
+ * the end of the step, one after the other, so a chain of a million dependents needs no stack. */
 #include <assert.h>
 
 #include "libclient/core_parts.h"
@@ -20,7 +20,8 @@ int handle_reserve(struct client *c, uint32_t count)
     if (c->current == NULL || c->obtained_capacity - c->obtained_count >= count)
         return MOB_OK;
     size_t kept = 0;
-    for (size_t i = 0; i < c->obtained_count; i++) { /* forget those that the task has dropped by itself */
+    for (size_t i = 0; i < c->obtained_count;
+         i++) { /* forget those that the task has dropped by itself */
         struct object *o = objects_find(c->objects, c->obtained[i]);
         if (o != NULL && o->handles > 0)
             c->obtained[kept++] = c->obtained[i];
@@ -131,7 +132,8 @@ static void object_handed(struct client *c, struct object *o)
     handle_obtained(c, o);
 }
 
-int client_put_inline(struct client *c, const struct view *pieces, uint32_t count, struct mob_object *out)
+int client_put_inline(struct client *c, const struct view *pieces, uint32_t count,
+                      struct mob_object *out)
 {
     size_t size = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -211,7 +213,8 @@ void object_settle_failed(struct client *c, struct object *o, struct failure *f)
 
 void object_settle_text(struct client *c, struct object *o, int code, const char *text)
 {
-    struct msg_error_frame frame = {.code = code, .text = view_of(text), .process = c->config.self.v};
+    struct msg_error_frame frame = {
+        .code = code, .text = view_of(text), .process = c->config.self.v};
     struct failure *f = failure_chain(&frame, NULL);
     object_settle_failed(c, o, f != NULL ? f : c->no_memory);
     failure_drop(f);
@@ -290,9 +293,15 @@ static void completion_fired(struct client *c, struct completion *done)
 static void watch_act(struct client *c, struct watch *w, struct object *o, uint64_t now_ns)
 {
     switch (w->kind) {
-    case WATCH_WAITER: waiter_fired(c, w->waiter); break;
-    case WATCH_TASK: task_awaited(c, w->task, o, now_ns); break;
-    case WATCH_COMPLETION: completion_fired(c, (struct completion *)w); break;
+    case WATCH_WAITER:
+        waiter_fired(c, w->waiter);
+        break;
+    case WATCH_TASK:
+        task_awaited(c, w->task, o, now_ns);
+        break;
+    case WATCH_COMPLETION:
+        completion_fired(c, (struct completion *)w);
+        break;
     case WATCH_REMOTE:
         if (remote_answer(c, o, w->process) == MOB_OK) {
             memory_free(w);
@@ -361,7 +370,8 @@ static void watch_add(struct object *o, struct watch *w)
     o->watches = w;
 }
 
-int client_watch(struct client *c, struct mob_object id, struct watch *w, struct waiter *waiter, uint64_t now_ns)
+int client_watch(struct client *c, struct mob_object id, struct watch *w, struct waiter *waiter,
+                 uint64_t now_ns)
 {
     *w = (struct watch){.kind = WATCH_WAITER, .waiter = waiter};
     struct object *o = objects_find(c->objects, id);

@@ -1,7 +1,8 @@
-/* worker.c: the life of a worker: the zygote's fork hands over a connection, then tasks are run one after the other on
- * this thread until the node or the core says stop. The way of one task:
+/* worker.c: the life of a worker: the zygote's fork hands over a connection, then tasks are run one
+ * after the other on this thread until the node or the core says stop. The way of one task:
  *
- *     shell_next_run -> registry_find -> arguments are looked up in place -> function->run -> results are packed
+ *     shell_next_run -> registry_find -> arguments are looked up in place -> function->run ->
+ * results are packed
  *     -> client_run_done -> the answer is in the submitter's ring before the next task starts */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -17,9 +18,10 @@
 #include "protocol/memory.h"
 
 enum {
-    ARGS_PLAIN = 16,            /* more arguments or results take memory from the heap */
-    ALIGN = 8,                  /* of an argument's bytes */
-    OUTPUT_BACKLOG_MAX = 1 << 20, /* bytes of output that may wait for the node; more goes through the pipes, which block */
+    ARGS_PLAIN = 16,              /* more arguments or results take memory from the heap */
+    ALIGN = 8,                    /* of an argument's bytes */
+    OUTPUT_BACKLOG_MAX = 1 << 20, /* bytes of output that may wait for the node; more goes through
+                                     the pipes, which block */
 };
 
 struct task_arg {
@@ -28,7 +30,7 @@ struct task_arg {
 };
 
 struct task_result {
-    uint32_t kind; /* 0: not given */
+    uint32_t kind;           /* 0: not given */
     size_t at, size;         /* VALUE_INLINE: in mob_task.values */
     uint64_t offset, stored; /* VALUE_STORED: in the arena */
 };
@@ -53,7 +55,8 @@ static pthread_t task_thread;
 
 bool worker_runs_here(void)
 {
-    return process.role == PROCESS_WORKER && task.run != NULL && pthread_equal(task_thread, pthread_self());
+    return process.role == PROCESS_WORKER && task.run != NULL &&
+           pthread_equal(task_thread, pthread_self());
 }
 
 bool mob_is_worker(void)
@@ -68,11 +71,12 @@ uint32_t mob_task_arg_count(const struct mob_task *t)
     return t->run->args.count;
 }
 
-int mob_task_arg(struct mob_task *t, uint32_t index, uint32_t *kind, struct mob_value *value, struct mob_id *ref,
-                 struct mob_error *err)
+int mob_task_arg(struct mob_task *t, uint32_t index, uint32_t *kind, struct mob_value *value,
+                 struct mob_id *ref, struct mob_error *err)
 {
     if (index >= t->run->args.count)
-        return error_set(err, MOB_EINVAL, "argument %" PRIu32 " of %" PRIu32 " was asked for", index + 1, t->run->args.count);
+        return error_set(err, MOB_EINVAL, "argument %" PRIu32 " of %" PRIu32 " was asked for",
+                         index + 1, t->run->args.count);
     const struct task_arg *a = &t->args[index];
     *kind = a->arg.kind == VALUE_REF ? MOB_ARG_REF : MOB_ARG_VALUE;
     *value = a->value;
@@ -104,12 +108,14 @@ void mob_fail_at(const char *file, int line, int user_code, const char *format, 
     task.failed = true;
 }
 
-static int result_store(struct mob_task *t, uint32_t index, const struct mob_piece *pieces, uint32_t count, struct mob_error *err)
+static int result_store(struct mob_task *t, uint32_t index, const struct mob_piece *pieces,
+                        uint32_t count, struct mob_error *err)
 {
     struct mob_err why = {0};
     struct task_result *r = &t->results[index];
     struct mob_object id = {t->run->from.v, t->run->task + index};
-    int rc = shell_store(t->shell, (const struct view *)(const void *)pieces, count, &r->offset, &r->stored, &why);
+    int rc = shell_store(t->shell, (const struct view *)(const void *)pieces, count, &r->offset,
+                         &r->stored, &why);
     if (rc != MOB_OK)
         return error_from(err, &why);
     shell_lock(t->shell);
@@ -119,10 +125,12 @@ static int result_store(struct mob_task *t, uint32_t index, const struct mob_pie
     return rc == MOB_OK ? rc : error_set(err, rc, "no memory to seal a result");
 }
 
-int mob_task_result(struct mob_task *t, uint32_t index, const struct mob_piece *pieces, uint32_t count, struct mob_error *err)
+int mob_task_result(struct mob_task *t, uint32_t index, const struct mob_piece *pieces,
+                    uint32_t count, struct mob_error *err)
 {
     if (index >= t->run->result_count)
-        return error_set(err, MOB_EINVAL, "result %" PRIu32 " of %" PRIu32 " was given", index + 1, t->run->result_count);
+        return error_set(err, MOB_EINVAL, "result %" PRIu32 " of %" PRIu32 " was given", index + 1,
+                         t->run->result_count);
     struct task_result *r = &t->results[index];
     size_t size = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -140,11 +148,13 @@ int mob_task_result(struct mob_task *t, uint32_t index, const struct mob_piece *
 
 /* ---- running one ---- */
 
-/* Find each argument's bytes: in the arena, or in the run's record, moved only if they are not aligned. */
+/* Find each argument's bytes: in the arena, or in the run's record, moved only if they are not
+ * aligned. */
 static int args_open(struct mob_task *t)
 {
     const struct run *r = t->run;
-    if (r->args.count > ARGS_PLAIN && (t->args = memory_alloc(r->args.count * sizeof *t->args)) == NULL)
+    if (r->args.count > ARGS_PLAIN &&
+        (t->args = memory_alloc(r->args.count * sizeof *t->args)) == NULL)
         return MOB_ENOMEM;
     buffer_clear(&t->aligned);
     int rc = buffer_reserve(&t->aligned, r->args.size + r->args.count * (size_t)ALIGN);
@@ -155,7 +165,8 @@ static int args_open(struct mob_task *t)
             return MOB_EPROTO;
         a->value = (struct mob_value){a->arg.value.data, a->arg.value.size};
         if (a->arg.kind == VALUE_STORED) {
-            a->value = (struct mob_value){shell_arena(t->shell, a->arg.offset, a->arg.size), a->arg.size};
+            a->value =
+                (struct mob_value){shell_arena(t->shell, a->arg.offset, a->arg.size), a->arg.size};
             rc = a->value.data != NULL ? MOB_OK : MOB_EPROTO;
         } else if ((uintptr_t)a->value.data % ALIGN != 0) {
             t->aligned.end = (t->aligned.end + ALIGN - 1) / ALIGN * ALIGN;
@@ -201,15 +212,19 @@ static void error_pack(struct mob_task *t, struct msg_list *out)
                                 .process = t->shell->connection->welcome.process};
     buffer_clear(&t->packed);
     while (msg_error_frame_pack_item(&t->packed, &m) != MOB_OK)
-        continue; /* a kilobyte: it is tried until there is memory, since the submitter must hear of the end */
+        continue; /* a kilobyte: it is tried until there is memory, since the submitter must hear of
+                     the end */
     *out = (struct msg_list){1, t->packed.data, buffer_size(&t->packed)};
 }
 
 static void function_missing(struct mob_task *t)
 {
     struct mob_error *e = &t->error;
-    size_t at = (size_t)snprintf(e->text, sizeof e->text, "the worker's program has no task with this name and these types; it has:");
-    for (const struct mob_function *f = registry_next(NULL); f != NULL && at < sizeof e->text; f = registry_next(f))
+    size_t at = (size_t)snprintf(
+        e->text, sizeof e->text,
+        "the worker's program has no task with this name and these types; it has:");
+    for (const struct mob_function *f = registry_next(NULL); f != NULL && at < sizeof e->text;
+         f = registry_next(f))
         at += (size_t)snprintf(e->text + at, sizeof e->text - at, " %s", f->name);
     e->code = MOB_ENOFUNCTION;
     t->failed = true;
@@ -222,7 +237,8 @@ static void task_fails(struct mob_task *t, int code, const char *what)
     t->failed = true;
     t->error.code = code;
     const struct mob_error *last = mob_last_error();
-    snprintf(t->error.text, sizeof t->error.text, "%s: %.900s", what, last->code == code ? last->text : mob_error_text(code));
+    snprintf(t->error.text, sizeof t->error.text, "%s: %.900s", what,
+             last->code == code ? last->text : mob_error_text(code));
 }
 
 /* Run the function between two looks at the clock; returns how long it took. */
@@ -264,7 +280,8 @@ static void task_run_one(struct mob_task *t, struct run *run)
     if (t->failed)
         error_pack(t, &list);
     shell_lock(t->shell);
-    while (client_run_done(t->shell->core, run, t->failed ? NULL : &list, t->failed ? &list : NULL, took, shell_now_ns()) != MOB_OK)
+    while (client_run_done(t->shell->core, run, t->failed ? NULL : &list, t->failed ? &list : NULL,
+                           took, shell_now_ns()) != MOB_OK)
         continue; /* as in error_pack */
     t->run = NULL;
     shell_unlock_answered(t->shell);
@@ -327,7 +344,8 @@ _Noreturn void worker_main(int control_fd)
     task_thread = pthread_self();
     process_begin(PROCESS_WORKER);
     shell_lock(s);
-    if (peer_send(client_node(s->core), worker_ready, &(struct msg_worker_ready){functions}) != MOB_OK)
+    if (peer_send(client_node(s->core), worker_ready, &(struct msg_worker_ready){functions}) !=
+        MOB_OK)
         _exit(127);
     shell_unlock(s);
     for (;;)

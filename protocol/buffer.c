@@ -1,4 +1,5 @@
-/* buffer.c: bytes move to the front only when that frees at least half of the memory, so appending stays linear. */
+/* buffer.c: bytes move to the front only when that frees at least half of the memory, so appending
+ * stays linear. */
 #include "protocol/buffer.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
-/* cursor.c: msgpack-c's unpacker has no limits for hostile input and builds a tree; this one only walks. */
+/* cursor.c: msgpack-c's unpacker has no limits for hostile input and builds a tree; this one only
+ * walks. */
 #include "protocol/cursor.h"
 
 #include <string.h>
@@ -32,11 +33,16 @@ uint64_t cursor_u64_slow(struct cursor *c)
     if (h < 0x80)
         return c->failed ? 0 : h;
     switch (h) {
-    case 0xcc: return number(c, 1);
-    case 0xcd: return number(c, 2);
-    case 0xce: return number(c, 4);
-    case 0xcf: return number(c, 8);
-    default: return fail(c);
+    case 0xcc:
+        return number(c, 1);
+    case 0xcd:
+        return number(c, 2);
+    case 0xce:
+        return number(c, 4);
+    case 0xcf:
+        return number(c, 8);
+    default:
+        return fail(c);
     }
 }
 
@@ -59,10 +65,14 @@ int64_t cursor_i64(struct cursor *c)
     }
     c->at++;
     switch (h) {
-    case 0xd0: return (int8_t)number(c, 1);
-    case 0xd1: return (int16_t)number(c, 2);
-    case 0xd2: return (int32_t)number(c, 4);
-    default: return (int64_t)number(c, 8);
+    case 0xd0:
+        return (int8_t)number(c, 1);
+    case 0xd1:
+        return (int16_t)number(c, 2);
+    case 0xd2:
+        return (int32_t)number(c, 4);
+    default:
+        return (int64_t)number(c, 8);
     }
 }
 
@@ -109,20 +119,30 @@ struct view cursor_text(struct cursor *c)
     if ((h & 0xe0) == 0xa0)
         return span(c, h & 0x1f);
     switch (h) {
-    case 0xd9: return span(c, number(c, 1));
-    case 0xda: return span(c, number(c, 2));
-    case 0xdb: return span(c, number(c, 4));
-    default: fail(c); return span(c, 0);
+    case 0xd9:
+        return span(c, number(c, 1));
+    case 0xda:
+        return span(c, number(c, 2));
+    case 0xdb:
+        return span(c, number(c, 4));
+    default:
+        fail(c);
+        return span(c, 0);
     }
 }
 
 struct view cursor_bytes(struct cursor *c)
 {
     switch (head(c)) {
-    case 0xc4: return span(c, number(c, 1));
-    case 0xc5: return span(c, number(c, 2));
-    case 0xc6: return span(c, number(c, 4));
-    default: fail(c); return span(c, 0);
+    case 0xc4:
+        return span(c, number(c, 1));
+    case 0xc5:
+        return span(c, number(c, 2));
+    case 0xc6:
+        return span(c, number(c, 4));
+    default:
+        fail(c);
+        return span(c, 0);
     }
 }
 
@@ -131,11 +151,24 @@ struct view cursor_ext(struct cursor *c, int8_t *type)
     uint8_t h = head(c);
     uint64_t size = 0;
     switch (h) {
-    case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8: size = 1u << (h - 0xd4); break;
-    case 0xc7: size = number(c, 1); break;
-    case 0xc8: size = number(c, 2); break;
-    case 0xc9: size = number(c, 4); break;
-    default: fail(c);
+    case 0xd4:
+    case 0xd5:
+    case 0xd6:
+    case 0xd7:
+    case 0xd8:
+        size = 1u << (h - 0xd4);
+        break;
+    case 0xc7:
+        size = number(c, 1);
+        break;
+    case 0xc8:
+        size = number(c, 2);
+        break;
+    case 0xc9:
+        size = number(c, 4);
+        break;
+    default:
+        fail(c);
     }
     *type = (int8_t)number(c, 1);
     return span(c, size);
@@ -153,9 +186,12 @@ uint32_t cursor_array(struct cursor *c)
     if ((h & 0xf0) == 0x90)
         return counted(c, h & 0x0f, 1);
     switch (h) {
-    case 0xdc: return counted(c, number(c, 2), 1);
-    case 0xdd: return counted(c, number(c, 4), 1);
-    default: return (uint32_t)fail(c);
+    case 0xdc:
+        return counted(c, number(c, 2), 1);
+    case 0xdd:
+        return counted(c, number(c, 4), 1);
+    default:
+        return (uint32_t)fail(c);
     }
 }
 
@@ -165,9 +201,12 @@ uint32_t cursor_map(struct cursor *c)
     if ((h & 0xf0) == 0x80)
         return counted(c, h & 0x0f, 2);
     switch (h) {
-    case 0xde: return counted(c, number(c, 2), 2);
-    case 0xdf: return counted(c, number(c, 4), 2);
-    default: return (uint32_t)fail(c);
+    case 0xde:
+        return counted(c, number(c, 2), 2);
+    case 0xdf:
+        return counted(c, number(c, 4), 2);
+    default:
+        return (uint32_t)fail(c);
     }
 }
 

@@ -51,7 +51,8 @@ int mob_err_system(struct mob_err *err, const char *format, ...)
         va_end(args);
         size_t used = strlen(err->text);
         char reason[64];
-        snprintf(err->text + used, sizeof err->text - used, ": %s", strerror_r(saved, reason, sizeof reason));
+        snprintf(err->text + used, sizeof err->text - used, ": %s",
+                 strerror_r(saved, reason, sizeof reason));
     }
     return code;
 }

@@ -24,16 +24,20 @@ struct mob_err {
     char text[MOB_ERR_TEXT_MAX];
 };
 
-/* Fill `err` (may be NULL) and return `code`, so that `return mob_err_set(err, ...)` is one line. */
-int mob_err_set(struct mob_err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* As mob_err_set, for a failed system call: adds errno's name and text, returns MOB_ESYSTEM (MOB_ENOMEM for
- * ENOMEM). */
-int mob_err_system(struct mob_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Fill `err` (may be NULL) and return `code`, so that `return mob_err_set(err, ...)` is one line.
+ */
+int mob_err_set(struct mob_err *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* As mob_err_set, for a failed system call: adds errno's name and text, returns MOB_ESYSTEM
+ * (MOB_ENOMEM for ENOMEM). */
+int mob_err_system(struct mob_err *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Put `context: ` before the text that is there; keeps the code. */
-void mob_err_wrap(struct mob_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void mob_err_wrap(struct mob_err *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* Static strings for a number: "MOB_EINVAL", "invalid argument", the advice. Unknown numbers have texts too. Those that
- * are public are exported. */
+/* Static strings for a number: "MOB_EINVAL", "invalid argument", the advice. Unknown numbers have
+ * texts too. Those that are public are exported. */
 #pragma GCC visibility push(default)
 #pragma GCC visibility push(default) /* mobula.h declares these, too */
 const char *mob_error_name(int code);

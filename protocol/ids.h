@@ -1,4 +1,5 @@
-/* ids.h: who is who and what is what. Typed one-member structs by value: mixing two kinds does not compile.
+/* ids.h: who is who and what is what. Typed one-member structs by value: mixing two kinds does not
+ * compile.
  *
  *   process  8 bytes: from a durable block counter of the head, never used again; 0 = none
  *   object  16 bytes: | owner's process id (8) | sequence number (8) |; sequence numbers start at 1

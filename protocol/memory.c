@@ -1,5 +1,5 @@
-/* memory.c: malloc with a counter. The counter runs only while a test has switched the fault point on, so the
- * hot path pays one relaxed load. */
+/* memory.c: malloc with a counter. The counter runs only while a test has switched the fault point
+ * on, so the hot path pays one relaxed load. */
 #include "protocol/memory.h"
 
 #include <stdatomic.h>

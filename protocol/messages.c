@@ -15,13 +15,13 @@ static inline int write_reserved(void *data, const char *bytes, size_t size)
     return 0;
 }
 
-#define BOUND_u64(v) 9u
-#define BOUND_u32(v) 5u
-#define BOUND_i64(v) 9u
+#define BOUND_u64(v)     9u
+#define BOUND_u32(v)     5u
+#define BOUND_i64(v)     9u
 #define BOUND_boolean(v) 1u
-#define BOUND_text(v) (5u + (v).size)
-#define BOUND_bytes(v) (5u + (v).size)
-#define BOUND_object(v) 19u
+#define BOUND_text(v)    (5u + (v).size)
+#define BOUND_bytes(v)   (5u + (v).size)
+#define BOUND_object(v)  19u
 
 static inline void pack_u64(msgpack_packer *pk, uint64_t v)
 {
@@ -65,9 +65,9 @@ static inline void pack_list(msgpack_packer *pk, const struct msg_list *v)
 }
 
 /* The number of fields and the worst-case size of each struct and message. */
-#define F(kind, name, doc) +1
-#define L(item, name, doc) +1
-#define STRUCT(name, doc, fields) enum { fields_##name = 0 fields };
+#define F(kind, name, doc)                          +1
+#define L(item, name, doc)                          +1
+#define STRUCT(name, doc, fields)                   enum { fields_##name = 0 fields };
 #define MESSAGE(name, number, channel, doc, fields) STRUCT(name, doc, fields)
 #include "protocol/messages.def"
 #undef STRUCT
@@ -77,11 +77,11 @@ static inline void pack_list(msgpack_packer *pk, const struct msg_list *v)
 
 #define F(kind, name, doc) +BOUND_##kind(m->name)
 #define L(item, name, doc) +5u + m->name.size
-#define STRUCT(name, doc, fields)                            \
-    static size_t bound_##name(const struct msg_##name *m)   \
-    {                                                        \
-        (void)m;                                             \
-        return (size_t)10u fields;                           \
+#define STRUCT(name, doc, fields)                                                                  \
+    static size_t bound_##name(const struct msg_##name *m)                                         \
+    {                                                                                              \
+        (void)m;                                                                                   \
+        return (size_t)10u fields;                                                                 \
     }
 #define MESSAGE(name, number, channel, doc, fields) STRUCT(name, doc, fields)
 #include "protocol/messages.def"
@@ -92,28 +92,26 @@ static inline void pack_list(msgpack_packer *pk, const struct msg_list *v)
 
 #define F(kind, name, doc) pack_##kind(&pk, m->name);
 #define L(item, name, doc) pack_list(&pk, &m->name);
-#define STRUCT(name, doc, fields)                                             \
-    int msg_##name##_pack_item(struct buffer *b, const struct msg_##name *m)  \
-    {                                                                         \
-        int rc = buffer_reserve(b, bound_##name(m));                          \
-        if (rc != MOB_OK)                                                     \
-            return rc;                                                        \
-        msgpack_packer pk = {b, (msgpack_packer_write)write_any};             \
-        msgpack_pack_array(&pk, fields_##name);                               \
-        fields                                                                \
-        return MOB_OK;                                                        \
+#define STRUCT(name, doc, fields)                                                                  \
+    int msg_##name##_pack_item(struct buffer *b, const struct msg_##name *m)                       \
+    {                                                                                              \
+        int rc = buffer_reserve(b, bound_##name(m));                                               \
+        if (rc != MOB_OK)                                                                          \
+            return rc;                                                                             \
+        msgpack_packer pk = {b, (msgpack_packer_write)write_any};                                  \
+        msgpack_pack_array(&pk, fields_##name);                                                    \
+        fields return MOB_OK;                                                                      \
     }
-#define MESSAGE(name, number, channel, doc, fields)                           \
-    int msg_##name##_pack(struct buffer *b, const struct msg_##name *m)       \
-    {                                                                         \
-        int rc = buffer_reserve(b, bound_##name(m));                          \
-        if (rc != MOB_OK)                                                     \
-            return rc;                                                        \
-        msgpack_packer pk = {b, (msgpack_packer_write)write_any};             \
-        msgpack_pack_array(&pk, 1 + fields_##name);                           \
-        msgpack_pack_uint32(&pk, number);                                     \
-        fields                                                                \
-        return MOB_OK;                                                        \
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    int msg_##name##_pack(struct buffer *b, const struct msg_##name *m)                            \
+    {                                                                                              \
+        int rc = buffer_reserve(b, bound_##name(m));                                               \
+        if (rc != MOB_OK)                                                                          \
+            return rc;                                                                             \
+        msgpack_packer pk = {b, (msgpack_packer_write)write_any};                                  \
+        msgpack_pack_array(&pk, 1 + fields_##name);                                                \
+        msgpack_pack_uint32(&pk, number);                                                          \
+        fields return MOB_OK;                                                                      \
     }
 static int write_any(void *data, const char *bytes, size_t size)
 {
@@ -148,37 +146,34 @@ static inline bool cursor_boolean(struct cursor *c)
 
 #define F(kind, name, doc) m->name = cursor_##kind(c);
 #define L(item, name, doc) m->name = cursor_list_##item(c);
-#define STRUCT(name, doc, fields)                                        \
-    bool msg_##name##_unpack_item(struct cursor *c, struct msg_##name *m) \
-    {                                                                    \
-        uint32_t count = cursor_array(c);                                \
-        if (count < fields_##name)                                       \
-            c->failed = true;                                            \
-        fields                                                           \
-        if (!c->failed)                                                  \
-            cursor_skip(c, count - fields_##name);                       \
-        return !c->failed;                                               \
-    }                                                                    \
-    static struct msg_list cursor_list_##name(struct cursor *c)          \
-    {                                                                    \
-        struct msg_list list = {.count = cursor_array(c)};               \
-        list.data = c->at;                                               \
-        struct msg_##name item;                                          \
-        for (uint32_t i = 0; i < list.count; i++)                        \
-            if (!msg_##name##_unpack_item(c, &item))                     \
-                return (struct msg_list){0, c->at, 0};                   \
-        list.size = (size_t)(c->at - (const uint8_t *)list.data);        \
-        return list;                                                     \
+#define STRUCT(name, doc, fields)                                                                  \
+    bool msg_##name##_unpack_item(struct cursor *c, struct msg_##name *m)                          \
+    {                                                                                              \
+        uint32_t count = cursor_array(c);                                                          \
+        if (count < fields_##name)                                                                 \
+            c->failed = true;                                                                      \
+        fields if (!c->failed) cursor_skip(c, count - fields_##name);                              \
+        return !c->failed;                                                                         \
+    }                                                                                              \
+    static struct msg_list cursor_list_##name(struct cursor *c)                                    \
+    {                                                                                              \
+        struct msg_list list = {.count = cursor_array(c)};                                         \
+        list.data = c->at;                                                                         \
+        struct msg_##name item;                                                                    \
+        for (uint32_t i = 0; i < list.count; i++)                                                  \
+            if (!msg_##name##_unpack_item(c, &item))                                               \
+                return (struct msg_list){0, c->at, 0};                                             \
+        list.size = (size_t)(c->at - (const uint8_t *)list.data);                                  \
+        return list;                                                                               \
     }
-#define MESSAGE(name, number, channel, doc, fields)                                                    \
-    bool msg_##name##_unpack(struct cursor *c, const struct message_head *head, struct msg_##name *m)  \
-    {                                                                                                  \
-        if (head->field_count < fields_##name)                                                              \
-            c->failed = true;                                                                          \
-        fields                                                                                         \
-        if (!c->failed)                                                                                \
-            cursor_skip(c, head->field_count - fields_##name);                                              \
-        return !c->failed;                                                                             \
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    bool msg_##name##_unpack(struct cursor *c, const struct message_head *head,                    \
+                             struct msg_##name *m)                                                 \
+    {                                                                                              \
+        if (head->field_count < fields_##name)                                                     \
+            c->failed = true;                                                                      \
+        fields if (!c->failed) cursor_skip(c, head->field_count - fields_##name);                  \
+        return !c->failed;                                                                         \
     }
 #include "protocol/messages.def"
 #undef STRUCT
@@ -305,39 +300,39 @@ static void print_object(struct line *l, struct mob_object v)
     line_add(l, "%" PRIu64 ".%" PRIu64, v.owner, v.seq);
 }
 
-#define STRUCT(name, doc, fields)                                               \
+#define STRUCT(name, doc, fields)                                                                  \
     static void print_list_##name(struct line *l, const struct msg_list *list);
 #define MESSAGE(name, number, channel, doc, fields)
 #include "protocol/messages.def"
 #undef STRUCT
 #undef MESSAGE
-#define F(kind, name, doc)    \
-    line_add(l, " %s=", #name); \
+#define F(kind, name, doc)                                                                         \
+    line_add(l, " %s=", #name);                                                                    \
     print_##kind(l, m->name);
-#define L(item, name, doc)    \
-    line_add(l, " %s=", #name); \
+#define L(item, name, doc)                                                                         \
+    line_add(l, " %s=", #name);                                                                    \
     print_list_##item(l, &m->name);
-#define STRUCT(name, doc, fields)                                              \
-    static void print_fields_##name(struct line *l, const struct msg_##name *m) \
-    {                                                                          \
-        fields                                                                 \
-    }                                                                          \
-    static void print_list_##name(struct line *l, const struct msg_list *list) \
-    {                                                                          \
-        struct cursor c = cursor_of(list->data, list->size);                   \
-        struct msg_##name item;                                                \
-        line_add(l, "[");                                                      \
-        for (uint32_t i = 0; i < list->count && msg_##name##_unpack_item(&c, &item); i++) { \
-            line_add(l, "{");                                                  \
-            print_fields_##name(l, &item);                                     \
-            line_add(l, " }");                                                 \
-        }                                                                      \
-        line_add(l, "]");                                                      \
+#define STRUCT(name, doc, fields)                                                                  \
+    static void print_fields_##name(struct line *l, const struct msg_##name *m)                    \
+    {                                                                                              \
+        fields                                                                                     \
+    }                                                                                              \
+    static void print_list_##name(struct line *l, const struct msg_list *list)                     \
+    {                                                                                              \
+        struct cursor c = cursor_of(list->data, list->size);                                       \
+        struct msg_##name item;                                                                    \
+        line_add(l, "[");                                                                          \
+        for (uint32_t i = 0; i < list->count && msg_##name##_unpack_item(&c, &item); i++) {        \
+            line_add(l, "{");                                                                      \
+            print_fields_##name(l, &item);                                                         \
+            line_add(l, " }");                                                                     \
+        }                                                                                          \
+        line_add(l, "]");                                                                          \
     }
-#define MESSAGE(name, number, channel, doc, fields)                             \
-    static void print_fields_##name(struct line *l, const struct msg_##name *m) \
-    {                                                                           \
-        fields                                                                  \
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    static void print_fields_##name(struct line *l, const struct msg_##name *m)                    \
+    {                                                                                              \
+        fields                                                                                     \
     }
 #include "protocol/messages.def"
 #undef STRUCT
@@ -345,7 +340,8 @@ static void print_object(struct line *l, struct mob_object v)
 #undef F
 #undef L
 
-size_t message_print(const struct cursor *c, const struct message_head *head, char *text, size_t size)
+size_t message_print(const struct cursor *c, const struct message_head *head, char *text,
+                     size_t size)
 {
     struct line line = {text, size, 0};
     struct cursor copy = *c;
@@ -353,45 +349,46 @@ size_t message_print(const struct cursor *c, const struct message_head *head, ch
     line_add(&line, "%s", name != NULL ? name : "unknown");
     switch (head->number) {
 #define STRUCT(name, doc, fields)
-#define MESSAGE(name, number, channel, doc, fields)       \
-    case number: {                                        \
-        struct msg_##name m;                              \
-        if (msg_##name##_unpack(&copy, head, &m))         \
-            print_fields_##name(&line, &m);               \
-        else                                              \
-            line_add(&line, " malformed");                \
-        break;                                            \
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    case number: {                                                                                 \
+        struct msg_##name m;                                                                       \
+        if (msg_##name##_unpack(&copy, head, &m))                                                  \
+            print_fields_##name(&line, &m);                                                        \
+        else                                                                                       \
+            line_add(&line, " malformed");                                                         \
+        break;                                                                                     \
     }
 #include "protocol/messages.def"
 #undef STRUCT
 #undef MESSAGE
-    default: line_add(&line, " number=%" PRIu32, head->number);
+    default:
+        line_add(&line, " number=%" PRIu32, head->number);
     }
     return line.length;
 }
 
 /* ---- seeds ---- */
 
-#define SEED_u64(s) ((s) * 0x9e3779b97f4a7c15u >> ((s) % 64))
-#define SEED_u32(s) ((uint32_t)((s) * 0x9e3779b9u))
-#define SEED_i64(s) ((int64_t)SEED_u64(s))
-#define SEED_boolean(s) (((s) & 1) != 0)
-#define SEED_text(s) ((struct view){&"the quick brown fox"[(s) % 10], (s) % 10})
-#define SEED_bytes(s) ((struct view){&"\0\1\2\3\4\5\6\7\377\376"[(s) % 5], (s) % 6})
-#define SEED_object(s) ((struct mob_object){(s), (s) + 1})
+#define SEED_u64(s)     ((s)*0x9e3779b97f4a7c15u >> ((s) % 64))
+#define SEED_u32(s)     ((uint32_t)((s)*0x9e3779b9u))
+#define SEED_i64(s)     ((int64_t)SEED_u64(s))
+#define SEED_boolean(s) (((s)&1) != 0)
+#define SEED_text(s)    ((struct view){&"the quick brown fox"[(s) % 10], (s) % 10})
+#define SEED_bytes(s)   ((struct view){&"\0\1\2\3\4\5\6\7\377\376"[(s) % 5], (s) % 6})
+#define SEED_object(s)  ((struct mob_object){(s), (s) + 1})
 
-#define F(kind, name, doc) m.name = SEED_##kind(seed), seed = seed * 6364136223846793005u + 1442695040888963407u;
-#define L(item, name, doc)                                    \
-    for (; rc == MOB_OK && m.name.count < 2; m.name.count++)  \
-        rc = seed_item_##item(&scratch_##name, seed++);       \
+#define F(kind, name, doc)                                                                         \
+    m.name = SEED_##kind(seed), seed = seed * 6364136223846793005u + 1442695040888963407u;
+#define L(item, name, doc)                                                                         \
+    for (; rc == MOB_OK && m.name.count < 2; m.name.count++)                                       \
+        rc = seed_item_##item(&scratch_##name, seed++);                                            \
     m.name.data = scratch_##name.data, m.name.size = buffer_size(&scratch_##name);
-#define STRUCT(name, doc, fields)                                              \
-    static int seed_item_##name(struct buffer *b, uint64_t seed)               \
-    {                                                                          \
-        struct msg_##name m = {0};                                             \
-        fields                                                                 \
-        (void)seed;                                                            \
-        return msg_##name##_pack_item(b, &m);                                  \
+#define STRUCT(name, doc, fields)                                                                  \
+    static int seed_item_##name(struct buffer *b, uint64_t seed)                                   \
+    {                                                                                              \
+        struct msg_##name m = {0};                                                                 \
+        fields(void) seed;                                                                         \
+        return msg_##name##_pack_item(b, &m);                                                      \
     }
 #define MESSAGE(name, number, channel, doc, fields)
 #include "protocol/messages.def"
@@ -404,10 +401,10 @@ size_t message_print(const struct cursor *c, const struct message_head *head, ch
 #define F(kind, name, doc)
 #define L(item, name, doc) struct buffer scratch_##name;
 #define STRUCT(name, doc, fields)
-#define MESSAGE(name, number, channel, doc, fields) \
-    struct seed_##name {                            \
-        char none;                                  \
-        fields                                      \
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    struct seed_##name {                                                                           \
+        char none;                                                                                 \
+        fields                                                                                     \
     };
 #include "protocol/messages.def"
 #undef STRUCT
@@ -415,29 +412,29 @@ size_t message_print(const struct cursor *c, const struct message_head *head, ch
 #undef F
 #undef L
 
-#define F(kind, name, doc) m.name = SEED_##kind(seed), seed = seed * 6364136223846793005u + 1442695040888963407u;
-#define L(item, name, doc)                                      \
-    for (; rc == MOB_OK && m.name.count < 2; m.name.count++)    \
-        rc = seed_item_##item(&s.scratch_##name, seed++);       \
-    m.name.data = s.scratch_##name.data;                        \
-    m.name.size = buffer_size(&s.scratch_##name);               \
+#define F(kind, name, doc)                                                                         \
+    m.name = SEED_##kind(seed), seed = seed * 6364136223846793005u + 1442695040888963407u;
+#define L(item, name, doc)                                                                         \
+    for (; rc == MOB_OK && m.name.count < 2; m.name.count++)                                       \
+        rc = seed_item_##item(&s.scratch_##name, seed++);                                          \
+    m.name.data = s.scratch_##name.data;                                                           \
+    m.name.size = buffer_size(&s.scratch_##name);                                                  \
     lists[list_count++] = &s.scratch_##name;
 #define STRUCT(name, doc, fields)
-#define MESSAGE(name, number, channel, doc, fields)                  \
-    static int seed_message_##name(struct buffer *b, uint64_t seed)  \
-    {                                                                \
-        struct msg_##name m = {0};                                   \
-        struct seed_##name s = {0};                                  \
-        struct buffer *lists[4];                                     \
-        int list_count = 0, rc = MOB_OK;                             \
-        (void)s;                                                     \
-        fields                                                       \
-        (void)seed;                                                  \
-        if (rc == MOB_OK)                                            \
-            rc = msg_##name##_pack(b, &m);                           \
-        while (list_count > 0)                                       \
-            buffer_fini(lists[--list_count]);                        \
-        return rc;                                                   \
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    static int seed_message_##name(struct buffer *b, uint64_t seed)                                \
+    {                                                                                              \
+        struct msg_##name m = {0};                                                                 \
+        struct seed_##name s = {0};                                                                \
+        struct buffer *lists[4];                                                                   \
+        int list_count = 0, rc = MOB_OK;                                                           \
+        (void)s;                                                                                   \
+        fields(void) seed;                                                                         \
+        if (rc == MOB_OK)                                                                          \
+            rc = msg_##name##_pack(b, &m);                                                         \
+        while (list_count > 0)                                                                     \
+            buffer_fini(lists[--list_count]);                                                      \
+        return rc;                                                                                 \
     }
 #include "protocol/messages.def"
 #undef STRUCT
@@ -449,11 +446,13 @@ int message_seed(struct buffer *b, uint32_t number, uint64_t seed)
 {
     switch (number) {
 #define STRUCT(name, doc, fields)
-#define MESSAGE(name, number, channel, doc, fields) \
-    case number: return seed_message_##name(b, seed);
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    case number:                                                                                   \
+        return seed_message_##name(b, seed);
 #include "protocol/messages.def"
 #undef STRUCT
 #undef MESSAGE
-    default: return MOB_EINVAL;
+    default:
+        return MOB_EINVAL;
     }
 }

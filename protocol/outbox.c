@@ -1,4 +1,5 @@
-/* outbox.c: frames are built where they will be sent from, so a message is copied once, by its packer. */
+/* outbox.c: frames are built where they will be sent from, so a message is copied once, by its
+ * packer. */
 #include "protocol/outbox.h"
 
 #include <assert.h>
