@@ -16,6 +16,8 @@
 
 #include <utlist.h>
 
+enum { PLACE_MAX = 255, COMMAND_MAX = 4096 }; /* bytes of text that are kept */
+
 /* The states of a connection:
  *
  *     first frame --hello accepted--> NODE or DRIVER --gone--> forgotten
@@ -412,10 +414,13 @@ static void on_job_start(struct head_core *core, struct connection *conn,
         return;
     }
     uint64_t id = core->state.last_job + 1;
+    size_t kept =
+        strnlen(m->command.data, m->command.size < COMMAND_MAX ? m->command.size : COMMAND_MAX);
+    struct view command = {m->command.data, kept};
     emit_counter(core, "job", id);
     emit_record(core, node_request, .node = node->node, .request = m->request);
     emit_record(core, job_started, .job = id, .node = node->node, .request = m->request,
-                .driver = m->driver, .pid = m->pid, .uid = m->uid, .command = m->command);
+                .driver = m->driver, .pid = m->pid, .uid = m->uid, .command = command);
     job = state_find_job(&core->state, id);
     shares_update(core, node, job, false);
     job_started_send(conn, m->request, job);
@@ -605,6 +610,12 @@ static int hello_check(struct cursor at, struct mob_err *err)
     return MOB_OK;
 }
 
+/* A place is stored and printed: no NUL, and not without bound. */
+static bool place_text(struct view text)
+{
+    return text.size <= PLACE_MAX && memchr(text.data, 0, text.size) == NULL;
+}
+
 static struct state_node *node_add(struct head_core *core, const struct msg_node_hello *m,
                                    uint64_t session)
 {
@@ -679,7 +690,8 @@ static void node_hello(struct head_core *core, struct connection *conn, const st
     struct mob_err err;
     struct state_node *node = NULL;
     int rc = hello_check(c, &err);
-    if (rc == MOB_OK && !msg_node_hello_unpack(&c, head, &m))
+    if (rc == MOB_OK &&
+        (!msg_node_hello_unpack(&c, head, &m) || !place_text(m.machine) || !place_text(m.local)))
         rc = mob_err_set(&err, MOB_EPROTO, "the hello is malformed");
     if (rc == MOB_OK)
         rc = access_check(&core->config.access, sender, m.token, &err);

@@ -538,6 +538,30 @@ MOB_TEST(hello_is_checked)
     head_stop(&h);
 }
 
+/* Texts that are kept have a bound: a longer place is refused, a longer command is cut. */
+MOB_TEST(texts_are_bounded)
+{
+    struct head h = head_start();
+    char text[10000];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    struct node far = node_of(1, 11, text), a = node_of(2, 12, "/a");
+    node_hello(&far, 1);
+    talk_one(&h, &far);
+    assert_int_equal(far.refused, MOB_EPROTO);
+    node_join(&h, &a, 1);
+    struct msg_job_start m = {1, a.welcome.process_first, 77, OWN_UID, view_of(text)};
+    assert_int_equal(peer_send(&a.peer, job_start, &m), MOB_OK);
+    talk_one(&h, &a);
+    assert_int_not_equal(a.started.job, 0);
+    struct buffer dump = dump_of(h.core);
+    assert_true(buffer_size(&dump) < 6000);
+    buffer_fini(&dump);
+    node_close(&far);
+    node_close(&a);
+    head_stop(&h);
+}
+
 /* Malformed bytes end the connection, not the node: it may come back. */
 MOB_TEST(malformed_frame_ends_the_connection)
 {
@@ -806,6 +830,7 @@ int main(void)
         cmocka_unit_test(old_hello_is_refused),
         cmocka_unit_test(foreign_names_have_no_effect),
         cmocka_unit_test(hello_is_checked),
+        cmocka_unit_test(texts_are_bounded),
         cmocka_unit_test(malformed_frame_ends_the_connection),
         cmocka_unit_test(shares_follow_the_jobs),
         cmocka_unit_test(silent_node_is_lost_and_comes_back),
