@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -634,6 +635,7 @@ MOB_TEST(driver_killed)
     assert_int_equal(pipe(fds), 0);
     pid_t driver = fork();
     if (driver == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         cluster_join(&cluster, "");
         struct msg_lease_grant grant = lease(&cluster);
         run(&cluster, grant.worker, 4, ACT_CHILDREN);
@@ -644,7 +646,7 @@ MOB_TEST(driver_killed)
         _exit(1);
     }
     assert_int_equal(read(fds[0], &byte, 1), 1);
-    assert_true(cluster_processes(&cluster) >= 5);
+    assert_true(wait_until(cluster_processes(&cluster) >= 5, 2000));
     kill(driver, SIGKILL);
     waitpid(driver, NULL, 0);
     assert_true(wait_until(cluster_processes(&cluster) == 0, 2000));
@@ -661,7 +663,7 @@ static void start_family(struct cluster *cluster)
     struct msg_lease_grant grant = lease(cluster);
     run(cluster, grant.worker, 4, ACT_CHILDREN);
     expect_done(cluster, grant.worker, 4);
-    assert_true(cluster_processes(cluster) >= 5);
+    assert_true(wait_until(cluster_processes(cluster) >= 5, 2000));
 }
 
 /* Nothing that the node started outlives it, even when it has no time to say so. */

@@ -7,7 +7,7 @@
 #include "libclient/connection.h"
 #include "protocol/outbox.h"
 
-enum { TOY_PEERS_MAX = 8, TOY_MESSAGES_MAX = 256 };
+enum { TOY_PEERS_MAX = 32, TOY_MESSAGES_MAX = 256 };
 
 #define TOY_ANY UINT64_MAX
 
