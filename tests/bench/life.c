@@ -1,9 +1,11 @@
-/* life.c: beginnings: from exec to the first result, from a fork to a ready worker, and recursion on one cpu.
+/* life.c: beginnings: from exec to the first result, from a fork to a ready worker, and recursion
+ * on one cpu.
  *
- * How a fork is measured from outside: on a cluster of one cpu a task calls a task and waits. It lends its cpu, all workers
- * there are wait likewise, so the node has one more forked; the inner task says when it started. That is the whole way, the
- * request for a lease, the fork, the worker's greeting, the grant and the call: an upper bound on fork to ready. The second
- * time the workers are there: nested_call is the same without the fork. */
+ * How a fork is measured from outside: on a cluster of one cpu a task calls a task and waits. It
+ * lends its cpu, all workers there are wait likewise, so the node has one more forked; the inner
+ * task says when it started. That is the whole way, the request for a lease, the fork, the worker's
+ * greeting, the grant and the call: an upper bound on fork to ready. The second time the workers
+ * are there: nested_call is the same without the fork. */
 #include <stdlib.h>
 
 #include "tests/bench/bench.h"
@@ -49,7 +51,8 @@ void part_life(void)
     struct series zmq = RAW_ZMQ_ROUND_TRIP, futex = RAW_FUTEX_ROUND_TRIP;
     struct series forked = {.name = "raw_fork", .unit = "ms", .round = raw_fork};
     struct series hello = {.name = "raw_exec", .unit = "ms", .round = role_ms, .context = "hello"};
-    struct series first = {.name = "exec_to_first_result", .unit = "ms", .round = role_ms, .context = "first"};
+    struct series first = {
+        .name = "exec_to_first_result", .unit = "ms", .round = role_ms, .context = "first"};
     struct series ready = {.name = "fork_to_ready_worker", .unit = "ms", .round = fork_ms};
     struct series nested = {.name = "nested_call", .unit = "ms", .round = the_second};
     struct series fib = {.name = "fib_18_one_cpu", .unit = "ms", .round = fib_ms};
@@ -57,13 +60,23 @@ void part_life(void)
     raw_start();
     if (wanted(first.name)) {
         measure(&(struct group){{&zmq, &hello, &first}, 0});
-        report(&first, &(struct floor){.kind = AT_MOST, .value = 100, .weather = &zmq, .baseline = BASELINE_ZMQ_ROUND_TRIP_US}, &hello, NULL);
+        report(&first,
+               &(struct floor){.kind = AT_MOST,
+                               .value = 100,
+                               .weather = &zmq,
+                               .baseline = BASELINE_ZMQ_ROUND_TRIP_US},
+               &hello, NULL);
     }
     if (wanted(ready.name) || wanted(nested.name)) {
         measure(&(struct group){{&futex, &forked, &ready, &nested}, 0});
-        report(&ready, &(struct floor){.kind = AT_MOST, .value = 3, .weather = &futex, .baseline = BASELINE_FUTEX_US}, &forked, NULL);
-        report_noted(&nested, NULL, NULL, NULL, "a task's call to the start of the called one on one cpu, futex round trip %.1f us",
-                     series_median(&futex));
+        report(&ready,
+               &(struct floor){
+                   .kind = AT_MOST, .value = 3, .weather = &futex, .baseline = BASELINE_FUTEX_US},
+               &forked, NULL);
+        report_noted(
+            &nested, NULL, NULL, NULL,
+            "a task's call to the start of the called one on one cpu, futex round trip %.1f us",
+            series_median(&futex));
     }
     if (wanted(fib.name) || wanted(workers.name)) {
         measure(&(struct group){{&fib, &workers}, 5});

@@ -1,8 +1,10 @@
 /* main.c: the benchmark program: options, the parts in turn, the table and the JSON.
  *
- *     build/bench [--json FILE] [--quick] [--enforce] [--only FIGURE|PART] [--profile FIGURE [--seconds N]] [--list]
+ *     build/bench [--json FILE] [--quick] [--enforce] [--only FIGURE|PART] [--profile FIGURE
+ * [--seconds N]] [--list]
  *
- * A worker of ours is this executable too: then mob_init, which does not return, is all that happens here. */
+ * A worker of ours is this executable too: then mob_init, which does not return, is all that
+ * happens here. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -31,13 +33,17 @@ static const struct part {
     const char *figures; /* between spaces */
 } parts[] = {
     {"raw", part_raw, 60,
-     " raw_zmq_ipc_round_trip raw_zmq_ipc_stream raw_futex_round_trip raw_ring_round_trip raw_ring_stream raw_memcpy "},
+     " raw_zmq_ipc_round_trip raw_zmq_ipc_stream raw_futex_round_trip raw_ring_round_trip "
+     "raw_ring_stream raw_memcpy "},
     {"tasks", part_tasks, 120,
-     " single_client_tasks_sync single_client_tasks_async single_client_tasks_async_20k tasks_chain_link "
-     "single_client_wait_1k_refs multi_client_tasks_async single_client_get_calls single_client_put_calls "
+     " single_client_tasks_sync single_client_tasks_async single_client_tasks_async_20k "
+     "tasks_chain_link "
+     "single_client_wait_1k_refs multi_client_tasks_async single_client_get_calls "
+     "single_client_put_calls "
      "macro_call macro_submit "},
     {"queue", part_queue, 60, " tasks_queued_200k tasks_queued_bytes "},
-    {"life", part_life, 60, " exec_to_first_result fork_to_ready_worker nested_call fib_18_one_cpu fib_18_workers "},
+    {"life", part_life, 60,
+     " exec_to_first_result fork_to_ready_worker nested_call fib_18_one_cpu fib_18_workers "},
     {"store", part_store, 90, " get_256_mib put_256_mib "},
     {"rest", part_rest, 60, " pss_at_rest cpu_at_rest "},
 };
@@ -84,7 +90,7 @@ static pid_t part_start(const struct part *part, int argc, char **argv, int *out
         fail("pipe2: %s", strerror(errno));
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], REPORT_FD);
-    int error = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, args, environ);
+    int error = posix_spawn(&pid, own_path(), &actions, NULL, args, environ);
     if (error != 0)
         fail("starting part %s: %s", part->name, strerror(error));
     posix_spawn_file_actions_destroy(&actions);
@@ -102,7 +108,8 @@ static bool part_finish(const struct part *part, pid_t pid, int out)
     ssize_t got = 1;
     while (got > 0) {
         uint64_t now = clock_now_ms();
-        if (now >= deadline || poll(&(struct pollfd){out, POLLIN, 0}, 1, (int)(deadline - now)) == 0) {
+        if (now >= deadline ||
+            poll(&(struct pollfd){out, POLLIN, 0}, 1, (int)(deadline - now)) == 0) {
             fprintf(stderr, "bench: part %s is not done after %d s\n", part->name, part->timeout_s);
             kill(pid, SIGKILL);
             break;
@@ -114,7 +121,8 @@ static bool part_finish(const struct part *part, pid_t pid, int out)
     close(out);
     char *rest = bytes, *line;
     while ((line = strsep(&rest, "\n")) != NULL)
-        if (line[0] != '\0' && figure_count < FIGURES_MAX && figure_parse(&figures[figure_count], line))
+        if (line[0] != '\0' && figure_count < FIGURES_MAX &&
+            figure_parse(&figures[figure_count], line))
             snprintf(figures[figure_count++].part, sizeof figures[0].part, "%s", part->name);
     int status;
     waitpid(pid, &status, 0);
@@ -123,6 +131,7 @@ static bool part_finish(const struct part *part, pid_t pid, int out)
 
 static int part_play(const char *name)
 {
+    end_with_parent();
     fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
     report_to(fdopen(REPORT_FD, "w"));
     part_of(name)->run();
@@ -142,22 +151,24 @@ static const char *number(double value, char text[24])
 
 static void table_head(void)
 {
-    printf("%-30s %12s %-6s %10s %8s  %-26s %9s  %s\n", "figure", "median", "unit", "deviation", "ratio", "limit", "",
-           "floor");
+    printf("%-30s %12s %-6s %10s %8s  %-26s %9s  %s\n", "figure", "median", "unit", "deviation",
+           "ratio", "limit", "", "floor");
 }
 
 static void table_row(const struct figure *f)
 {
     char a[24], b[24], c[24], d[24], e[24];
-    printf("%-30s %12s %-6s %10s %8s  %-26s %9s  ", f->name, number(f->value, a), f->unit, number(f->deviation, b),
-           number(f->ratio, c), f->limit_name, f->limit_name[0] != '\0' ? number(f->limit, d) : "");
+    printf("%-30s %12s %-6s %10s %8s  %-26s %9s  ", f->name, number(f->value, a), f->unit,
+           number(f->deviation, b), number(f->ratio, c), f->limit_name,
+           f->limit_name[0] != '\0' ? number(f->limit, d) : "");
     if (f->kind != NO_FLOOR)
-        printf("%s %s %s%s", f->missed ? "FAIL" : "pass", f->kind == AT_MOST ? "<=" : ">=", f->of == OF_RATIO ? "ratio " : "",
+        printf("%s %s %s%s", f->missed ? "FAIL" : "pass",
+               f->kind == AT_MOST ? "<=" : ">=", f->of == OF_RATIO ? "ratio " : "",
                number(f->floor, e));
     putchar('\n');
     if (f->beside_name[0] != '\0')
-        printf("%-30s %12s %-6s %10s %8s  %-26s %9s\n", "", "", "", "", number(f->beside_ratio, c), f->beside_name,
-               number(f->beside, d));
+        printf("%-30s %12s %-6s %10s %8s  %-26s %9s\n", "", "", "", "", number(f->beside_ratio, c),
+               f->beside_name, number(f->beside, d));
     if (f->note[0] != '\0')
         printf("    %s\n", f->note);
     fflush(stdout);
@@ -212,10 +223,13 @@ static void json_write(const char *path, const double load[3])
     FILE *file = fopen(path, "we");
     if (file == NULL)
         fail("%s: %s", path, strerror(errno));
-    fprintf(file, "{\"version\": \"%s\", \"unix_time\": %lld, \"quick\": %s, \"rounds\": %u, \"cpus\": %ld,\n",
-            MOB_VERSION_TEXT, (long long)time(NULL), options.quick ? "true" : "false", options.rounds,
-            sysconf(_SC_NPROCESSORS_ONLN));
-    fprintf(file, " \"load_before\": [%.2f, %.2f, %.2f],\n \"results\": [\n", load[0], load[1], load[2]);
+    fprintf(file,
+            "{\"version\": \"%s\", \"unix_time\": %lld, \"quick\": %s, \"rounds\": %u, \"cpus\": "
+            "%ld,\n",
+            MOB_VERSION_TEXT, (long long)time(NULL), options.quick ? "true" : "false",
+            options.rounds, sysconf(_SC_NPROCESSORS_ONLN));
+    fprintf(file, " \"load_before\": [%.2f, %.2f, %.2f],\n \"results\": [\n", load[0], load[1],
+            load[2]);
     for (unsigned i = 0; i < figure_count; i++) {
         json_figure(file, &figures[i]);
         fputs(i + 1 < figure_count ? ",\n" : "\n", file);
@@ -230,7 +244,8 @@ static void json_write(const char *path, const double load[3])
 static void usage(void)
 {
     fputs("usage: bench [--json FILE] [--quick] [--enforce] [--only FIGURE|PART] [--list]\n"
-          "       bench --profile FIGURE [--seconds N]      run one figure again and again, in this process\n",
+          "       bench --profile FIGURE [--seconds N]      run one figure again and again, in "
+          "this process\n",
           stderr);
     exit(2);
 }
@@ -270,7 +285,8 @@ static const char *options_read(int argc, char **argv)
     }
     const char *one = options.profile != NULL ? options.profile : options.only;
     if (argc > ARGS_MAX || (one != NULL && part_of(one) == NULL)) {
-        fprintf(stderr, "bench: there is no figure %s; --list names them\n", one != NULL ? one : "");
+        fprintf(stderr, "bench: there is no figure %s; --list names them\n",
+                one != NULL ? one : "");
         exit(2);
     }
     options.rounds = options.quick ? 5 : 7;
@@ -299,8 +315,8 @@ int main(int argc, char **argv)
     double load[3] = {0};
     unsigned broken = 0, missed = 0, floors = 0;
     getloadavg(load, 3);
-    printf("%ld cpus, load %.2f %.2f %.2f; medians of %u rounds or more\n", sysconf(_SC_NPROCESSORS_ONLN), load[0], load[1],
-           load[2], options.rounds);
+    printf("%ld cpus, load %.2f %.2f %.2f; medians of %u rounds or more\n",
+           sysconf(_SC_NPROCESSORS_ONLN), load[0], load[1], load[2], options.rounds);
     table_head();
     fflush(stdout);
     for (unsigned i = 0; i < PARTS; i++) {
@@ -322,6 +338,7 @@ int main(int argc, char **argv)
     }
     if (options.json != NULL)
         json_write(options.json, load);
-    printf("%u of %u floors reached%s\n", floors - missed, floors, broken > 0 ? "; some figures are missing" : "");
+    printf("%u of %u floors reached%s\n", floors - missed, floors,
+           broken > 0 ? "; some figures are missing" : "");
     return broken > 0 || (options.enforce && missed > 0) ? 1 : 0;
 }

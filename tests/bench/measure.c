@@ -1,5 +1,6 @@
-/* measure.c: rounds in turn, so that a figure and its limit meet the same weather, and what is made of them. The ratio to a
- * limit is the median of the rounds' ratios: a slow minute slows both halves of a round and leaves their ratio alone. */
+/* measure.c: rounds in turn, so that a figure and its limit meet the same weather, and what is made
+ * of them. The ratio to a limit is the median of the rounds' ratios: a slow minute slows both
+ * halves of a round and leaves their ratio alone. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -124,14 +125,17 @@ static void send(const struct series *s, const struct floor *floor, const struct
     double speed = weather_of(f), held = f->of == OF_RATIO ? ratio : value;
     double bound = f->kind == AT_MOST ? f->value / speed : f->value * speed;
     bool missed = f->kind == AT_MOST ? !(held <= bound) : f->kind == AT_LEAST && !(held >= bound);
-    fprintf(out, "%s\t%s\t%.9g\t%.9g\t%s\t%.9g\t%.9g\t%s\t%.9g\t%.9g\t%d\t%d\t%.9g\t%d\t%s\n", s->name, s->unit, value,
-            deviation_of(s), limit != NULL ? limit->name : "", limit != NULL ? series_median(limit) : NAN, ratio,
-            beside != NULL ? beside->name : "", beside != NULL ? series_median(beside) : NAN,
-            beside != NULL ? ratio_of(s, beside) : NAN, (int)f->kind, (int)f->of, bound, (int)missed, note);
+    fprintf(out, "%s\t%s\t%.9g\t%.9g\t%s\t%.9g\t%.9g\t%s\t%.9g\t%.9g\t%d\t%d\t%.9g\t%d\t%s\n",
+            s->name, s->unit, value, deviation_of(s), limit != NULL ? limit->name : "",
+            limit != NULL ? series_median(limit) : NAN, ratio, beside != NULL ? beside->name : "",
+            beside != NULL ? series_median(beside) : NAN,
+            beside != NULL ? ratio_of(s, beside) : NAN, (int)f->kind, (int)f->of, bound,
+            (int)missed, note);
     fflush(out);
 }
 
-void report(const struct series *s, const struct floor *floor, const struct series *limit, const struct series *beside)
+void report(const struct series *s, const struct floor *floor, const struct series *limit,
+            const struct series *beside)
 {
     send(s, floor, limit, beside, "");
 }

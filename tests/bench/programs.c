@@ -1,13 +1,15 @@
-/* programs.c: this executable as the small programs whose lives are measured: it is below 20 MB and is started the way a
- * user's is. A role says what it found in one line on stdout. */
+/* programs.c: this executable as the small programs whose lives are measured: it is below 20 MB and
+ * is started the way a user's is. A role says what it found in one line on stdout. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +20,36 @@
 #include <mobula.h>
 
 enum { LEVELS = 5, FIB_N = 18, FIB_OF_N = 2584, ROLE_TIMEOUT_MS = 60000, PROCESSES_MAX = 256 };
+
+void process_name(pid_t pid, char *name, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(name, (int)size, file) == NULL)
+        snprintf(name, size, "?");
+    name[strcspn(name, "\n")] = '\0';
+    if (file != NULL)
+        fclose(file);
+}
+
+const char *own_path(void)
+{
+    static char path[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (size < 0)
+        fail("/proc/self/exe: %s", strerror(errno));
+    path[size] = '\0';
+    return path;
+}
+
+void end_with_parent(void)
+{
+    pid_t parent = getppid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+}
 
 void must(int rc, const char *what)
 {
@@ -97,7 +129,8 @@ static uint64_t median_of_levels(mob_uint64s delays)
 {
     uint64_t sorted[LEVELS + 1];
     size_t count = 0;
-    for (size_t i = 1; i < delays.count && count < LEVELS; i++, count++) { /* the first needs no new worker */
+    for (size_t i = 1; i < delays.count && count < LEVELS;
+         i++, count++) { /* the first needs no new worker */
         size_t at = count;
         for (; at > 0 && sorted[at - 1] > delays.data[i]; at--)
             sorted[at] = sorted[at - 1];
@@ -106,7 +139,8 @@ static uint64_t median_of_levels(mob_uint64s delays)
     return count > 0 ? sorted[count / 2] : 0;
 }
 
-/* On one cpu each level below the first needs a worker that does not exist yet; the second time all are there. */
+/* On one cpu each level below the first needs a worker that does not exist yet; the second time all
+ * are there. */
 static int role_levels(void)
 {
     private_cluster(1, 0);
@@ -125,22 +159,16 @@ static int role_levels(void)
     return 0;
 }
 
-/* Workers are what stands below the node with our executable's name, the zygote not counted. */
+/* Workers are what stands below the driver and has its name, the zygote not counted. */
 static unsigned workers_count(void)
 {
     static pid_t pids[PROCESSES_MAX];
-    char own[32] = "", name[32], path[64];
+    char own[32], name[32];
     unsigned count = processes_descendants(getpid(), pids, PROCESSES_MAX), workers = 0;
-    for (unsigned i = 0; i <= count && i <= PROCESSES_MAX; i++) {
-        snprintf(path, sizeof path, "/proc/%d/comm", (int)(i == 0 ? getpid() : pids[i - 1]));
-        FILE *file = fopen(path, "re");
-        if (file == NULL)
-            continue;
-        if (fgets(name, sizeof name, file) != NULL && i == 0)
-            memcpy(own, name, sizeof own);
-        else
-            workers += strcmp(name, own) == 0;
-        fclose(file);
+    process_name(getpid(), own, sizeof own);
+    for (unsigned i = 0; i < count && i < PROCESSES_MAX; i++) {
+        process_name(pids[i], name, sizeof name);
+        workers += strcmp(name, own) == 0;
     }
     return workers > 0 ? workers - 1 : 0;
 }
@@ -173,10 +201,12 @@ bool role_play(int argc, char **argv, int *status)
     static const struct {
         const char *name;
         int (*play)(void);
-    } roles[] = {{"hello", role_hello}, {"first", role_first}, {"levels", role_levels}, {"fib", role_fib}};
+    } roles[] = {
+        {"hello", role_hello}, {"first", role_first}, {"levels", role_levels}, {"fib", role_fib}};
     if (argc != 3 || strcmp(argv[1], "--role") != 0)
         return false;
     *status = 2;
+    end_with_parent();
     for (unsigned i = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(argv[2], roles[i].name) == 0)
             *status = roles[i].play();
@@ -195,7 +225,8 @@ double role_run(const char *const words[], char *line, size_t size)
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     uint64_t start = clock_now_ns();
-    if (posix_spawn(&pid, "/proc/self/exe", &actions, NULL, (char *const *)(uintptr_t)words, environ) != 0)
+    if (posix_spawn(&pid, own_path(), &actions, NULL, (char *const *)(uintptr_t)words, environ) !=
+        0)
         fail("starting %s %s failed", words[1], words[2]);
     close(ends[1]);
     while (have < sizeof text - 1 && memchr(text, '\n', have) == NULL) {

@@ -1,8 +1,10 @@
-/* raw.c: the raw limits, between this process and a partner that is forked before anything has threads. The partner sleeps
- * in read(2) while it is not measured, so it takes nothing from what is.
+/* raw.c: the raw limits, between this process and a partner that is forked before anything has
+ * threads. The partner sleeps in read(2) while it is not measured, so it takes nothing from what
+ * is.
  *
- * The ring limit moves what a task moves, a request and an answer of the sizes that a task without arguments has on the
- * wire, over the same rings and doorbells, and does nothing else: what is above it is our bookkeeping. */
+ * The ring limit moves what a task moves, a request and an answer of the sizes that a task without
+ * arguments has on the wire, over the same rings and doorbells, and does nothing else: what is
+ * above it is our bookkeeping. */
 #include <errno.h>
 #include <linux/futex.h>
 #include <limits.h>
@@ -199,7 +201,8 @@ static void partner_run(int control)
 static void ring_side_open(int side)
 {
     check(ring_open(&raw.end, raw.ring_fd, side, NULL) == MOB_OK, "ring_open");
-    check(doorbell_peer_open(&raw.peer, DOORBELL_FUTEX, raw.bells[1 - side].page_fd, -1, NULL) == MOB_OK,
+    check(doorbell_peer_open(&raw.peer, DOORBELL_FUTEX, raw.bells[1 - side].page_fd, -1, NULL) ==
+              MOB_OK,
           "doorbell_peer_open");
 }
 
@@ -207,13 +210,16 @@ void raw_start(void)
 {
     int pair[2];
     for (unsigned i = 0; i < 2; i++)
-        snprintf(raw.endpoint[i], sizeof raw.endpoint[i], "ipc://@mobula-bench-%d-%u", (int)getpid(), i);
-    raw.page = mmap(NULL, sizeof *raw.page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        snprintf(raw.endpoint[i], sizeof raw.endpoint[i], "ipc://@mobula-bench-%d-%u",
+                 (int)getpid(), i);
+    raw.page =
+        mmap(NULL, sizeof *raw.page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     check(raw.page != MAP_FAILED, "mmap");
     check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
     check(ring_pair_create(RING_SIZE_DEFAULT, &raw.ring_fd, NULL) == MOB_OK, "ring_pair_create");
     for (unsigned i = 0; i < 2; i++)
-        check(doorbell_create(&raw.bells[i], DOORBELL_FUTEX, NULL, NULL, NULL) == MOB_OK, "doorbell_create");
+        check(doorbell_create(&raw.bells[i], DOORBELL_FUTEX, NULL, NULL, NULL) == MOB_OK,
+              "doorbell_create");
     pid_t parent = getpid();
     fflush(NULL);
     raw.partner = fork();
@@ -272,7 +278,8 @@ double raw_zmq_round_trip(void *unused)
     command_send(ZMQ_ECHO);
     if (raw.echo == NULL) {
         raw.echo = socket_open(ZMQ_DEALER, raw.endpoint[0], false);
-        check(zmq_send(raw.echo, message, sizeof message, 0) == ZMQ_BYTES, "zmq_send"); /* connects */
+        check(zmq_send(raw.echo, message, sizeof message, 0) == ZMQ_BYTES,
+              "zmq_send"); /* connects */
         check(zmq_recv(raw.echo, message, sizeof message, 0) == ZMQ_BYTES, "zmq_recv");
     }
     uint64_t start = clock_now_ns(), count = 0;
@@ -350,33 +357,61 @@ double raw_ring_round_trip(void *unused)
     return seconds * 1e6 / (double)count;
 }
 
-/* As many requests on their way as the rings hold, answered one by one. */
+/* Number each request, as a task has its number; the last one says stop. */
+static void requests_fill(unsigned char *requests, uint64_t first, bool last)
+{
+    for (uint64_t i = 0; i < BATCH; i++, requests += REQUEST_BYTES) {
+        uint64_t number = first + i;
+        memcpy(requests, &number, sizeof number);
+        requests[REQUEST_BYTES - 1] = last && i == BATCH - 1 ? STOP : GO_ON;
+    }
+}
+
+/* Take the answers that have come, after `have` bytes of one that was cut; false when one is out of
+ * order. */
+static bool answers_take(unsigned char answers[CHUNK], size_t *have, uint64_t *answered, bool *any)
+{
+    *any = false;
+    for (size_t before = *have; (*have = ring_take(answers, before, CHUNK)) > before;
+         before = *have) {
+        size_t at = 0;
+        for (; *have - at >= ANSWER_BYTES; at += ANSWER_BYTES) {
+            uint64_t number;
+            memcpy(&number, answers + at, sizeof number);
+            if (number != (*answered)++)
+                return false;
+        }
+        *have -= at;
+        memmove(answers, answers + at, *have);
+        *any = true;
+    }
+    return true;
+}
+
+/* As many requests on their way as the rings hold. */
 double raw_ring_stream(void *unused)
 {
     (void)unused;
-    unsigned char requests[BATCH * REQUEST_BYTES] = {0}, answers[CHUNK];
-    const size_t last = sizeof requests - 1;
+    unsigned char requests[BATCH * REQUEST_BYTES], answers[CHUNK];
     command_send(RING_ECHO);
+    size_t at = sizeof requests, have = 0;
     uint64_t start = clock_now_ns(), sent = 0, answered = 0;
-    while (requests[last] != STOP || answered < sent * ANSWER_BYTES) {
-        size_t at = sizeof requests;
-        if (requests[last] != STOP) {
-            requests[last] = time_is_up(start) ? STOP : GO_ON;
-            at = 0;
+    for (bool last = false; !last || answered < sent;) {
+        if (at == sizeof requests && !last) {
+            last = time_is_up(start);
+            requests_fill(requests, sent, last);
             sent += BATCH;
+            at = 0;
         }
-        do {
-            size_t taken = ring_write(&raw.end, requests + at, sizeof requests - at);
-            at += taken;
-            if (taken > 0)
-                doorbell_ring(&raw.peer);
-            size_t got, all = 0;
-            while ((got = ring_take(answers, 0, sizeof answers)) > 0)
-                all += got;
-            answered += all;
-            if (taken == 0 && all == 0)
-                ring_sleep(0);
-        } while (at < sizeof requests);
+        bool any;
+        size_t taken = ring_write(&raw.end, requests + at, sizeof requests - at);
+        at += taken;
+        if (taken > 0)
+            doorbell_ring(&raw.peer);
+        if (!answers_take(answers, &have, &answered, &any))
+            return -1;
+        if (taken == 0 && !any)
+            ring_sleep(0);
     }
     double seconds = seconds_between(start, clock_now_ns());
     command_await();
@@ -392,7 +427,8 @@ double raw_memcpy(void *size_context)
         int fd = memfd_create("bench", MFD_CLOEXEC);
         check(fd >= 0 && ftruncate(fd, (off_t)size) == 0, "memfd_create");
         to = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-        from = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        from = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                    -1, 0);
         check(to != MAP_FAILED && from != MAP_FAILED, "mmap");
         close(fd);
         memset(from, 1, size);
@@ -429,9 +465,13 @@ void part_raw(void)
 {
     static size_t bytes;
     bytes = (size_t)(options.quick ? 64 : 256) << 20;
-    struct series round_trip = RAW_ZMQ_ROUND_TRIP, stream = RAW_ZMQ_STREAM, futex = RAW_FUTEX_ROUND_TRIP,
-                  ring = RAW_RING_ROUND_TRIP, ring_stream = RAW_RING_STREAM,
-                  copy = {.name = "raw_memcpy", .unit = "GiB/s", .round = raw_memcpy, .context = &bytes};
+    struct series round_trip = RAW_ZMQ_ROUND_TRIP, stream = RAW_ZMQ_STREAM,
+                  futex = RAW_FUTEX_ROUND_TRIP, ring = RAW_RING_ROUND_TRIP,
+                  ring_stream = RAW_RING_STREAM,
+                  copy = {.name = "raw_memcpy",
+                          .unit = "GiB/s",
+                          .round = raw_memcpy,
+                          .context = &bytes};
     struct group all = {{&round_trip, &stream, &futex, &ring, &ring_stream, &copy}, 0};
     raw_start();
     measure(&all);

@@ -1,18 +1,23 @@
-/* rest.c: what a private cluster takes while nothing runs: memory of head and node, and cpu time of all its processes, the
- * driver's included. */
+/* rest.c: what a private cluster takes while nothing runs: memory of head and node, and cpu time of
+ * all its processes, the driver's included. */
 #include <dirent.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "protocol/clock.h"
 #include "tests/bench/bench.h"
 #include "tests/support/processes.h"
 
 #include <mobula.h>
 
-enum { WARM_UP = 1000, SETTLE_MS = 2500, REST_MS = 30000, REST_QUICK_MS = 10000, PROCESSES_MAX = 256 };
+enum {
+    WARM_UP = 1000,
+    SETTLE_MS = 2500,
+    REST_MS = 30000,
+    REST_QUICK_MS = 10000,
+    PROCESSES_MAX = 256
+};
 
 MOB_TASK(int32_t, idle)
 {
@@ -76,18 +81,6 @@ static struct {
     char text[TEXT_MAX];
 } rest;
 
-static void name_of(pid_t pid, char *name, int size)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL || fgets(name, size, file) == NULL)
-        snprintf(name, (size_t)size, "?");
-    name[strcspn(name, "\n")] = '\0';
-    if (file != NULL)
-        fclose(file);
-}
-
 /* Seconds of cpu in the time of rest. */
 static double cpu_round(void *unused)
 {
@@ -98,15 +91,17 @@ static double cpu_round(void *unused)
         fail("%u processes at rest", rest.count);
     for (unsigned i = 0; i < rest.count; i++)
         rest.before[i] = cpu_ns(rest.pids[i]);
-    poll(NULL, 0, options.quick ? REST_QUICK_MS : REST_MS); /* the time itself is what is measured */
+    poll(NULL, 0,
+         options.quick ? REST_QUICK_MS : REST_MS); /* the time itself is what is measured */
     double sum = 0;
     size_t used = 0;
     for (unsigned i = 0; i < rest.count; i++) {
         char name[32];
         double ns = cpu_ns(rest.pids[i]) - rest.before[i];
-        name_of(rest.pids[i], name, sizeof name);
+        process_name(rest.pids[i], name, sizeof name);
         if (used < sizeof rest.text)
-            used += (size_t)snprintf(rest.text + used, sizeof rest.text - used, "%s%s %.1f ms", i > 0 ? ", " : "", name, ns / 1e6);
+            used += (size_t)snprintf(rest.text + used, sizeof rest.text - used, "%s%s %.1f ms",
+                                     i > 0 ? ", " : "", name, ns / 1e6);
         sum += ns / 1e9;
     }
     return sum;
@@ -127,14 +122,16 @@ void part_rest(void)
     poll(NULL, 0, SETTLE_MS);
     if (wanted(pss.name)) {
         measure(&(struct group){{&pss}, 0});
-        report_noted(&pss, &(struct floor){.kind = AT_MOST, .value = 25}, NULL, NULL, "head %.1f MiB, node %.1f MiB",
-                     pss_without_arena("mobula-head") / (1 << 20), pss_without_arena("mobula-node") / (1 << 20));
+        report_noted(&pss, &(struct floor){.kind = AT_MOST, .value = 25}, NULL, NULL,
+                     "head %.1f MiB, node %.1f MiB", pss_without_arena("mobula-head") / (1 << 20),
+                     pss_without_arena("mobula-node") / (1 << 20));
     }
     if (wanted(cpu.name) && options.profile == NULL) {
         /* One round: it is a sum over a long time, and a warm-up round would double it. */
         cpu.values[cpu.count++] = cpu_round(NULL);
-        report_noted(&cpu, &(struct floor){.kind = AT_MOST, .value = options.quick ? 0.1 : 0.3}, NULL, NULL, "in %d s: %s",
-                     (options.quick ? REST_QUICK_MS : REST_MS) / 1000, rest.text);
+        report_noted(&cpu, &(struct floor){.kind = AT_MOST, .value = options.quick ? 0.1 : 0.3},
+                     NULL, NULL, "in %d s: %s", (options.quick ? REST_QUICK_MS : REST_MS) / 1000,
+                     rest.text);
     }
     mob_shutdown();
 }

@@ -1,5 +1,5 @@
-/* store.c: large objects. Each round makes new ones, since in this version what is stored stays until the job ends; the
- * store is as large as all rounds need. */
+/* store.c: large objects. Each round makes new ones, since in this version what is stored stays
+ * until the job ends; the store is as large as all rounds need. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,7 +52,7 @@ static double put_large(void *unused)
     double seconds = seconds_between(start, clock_now_ns());
     mob_bytes bytes = {NULL, 0};
     must(mob_get(ref, &bytes, MOB_FOREVER), "getting a large put");
-    if (bytes.size != store.size || memcmp(bytes.data, store.source, 4096) != 0)
+    if (bytes.size != store.size || memcmp(bytes.data, store.source, store.size) != 0)
         fail("a large put is not what was put");
     mob_drop(ref);
     return (double)store.size / (1 << 30) / seconds;
@@ -65,8 +65,10 @@ void part_store(void)
     uint64_t rooms = options.profile != NULL ? 40 : 2 * (rounds + 1) + 1;
     struct series get = {.name = "get_256_mib", .unit = "us", .round = get_large};
     struct series put = {.name = "put_256_mib", .unit = "GiB/s", .round = put_large};
-    struct series copy = {.name = "raw_memcpy", .unit = "GiB/s", .round = raw_memcpy, .context = &store.size};
-    store.source = mmap(NULL, store.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    struct series copy = {
+        .name = "raw_memcpy", .unit = "GiB/s", .round = raw_memcpy, .context = &store.size};
+    store.source = mmap(NULL, store.size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (store.source == MAP_FAILED)
         fail("no memory for the source of puts");
     memset(store.source, 5, store.size);
@@ -74,7 +76,8 @@ void part_store(void)
     if (wanted(get.name)) {
         measure(&(struct group){{&get}, rounds});
         report_noted(&get, &(struct floor){.kind = AT_MOST, .value = 20}, NULL, NULL,
-                     "the first get in the driver of %zu MiB that a worker returned", store.size >> 20);
+                     "the first get in the driver of %zu MiB that a worker returned",
+                     store.size >> 20);
     }
     if (wanted(put.name)) {
         measure(&(struct group){{&copy, &put}, rounds});

@@ -1,5 +1,5 @@
-/* tasks.c: what a task costs: one at a time, many at a time, in a chain, from several submitters, and through the macro or
- * the plain API. Tasks do nothing, so all that is measured is ours. */
+/* tasks.c: what a task costs: one at a time, many at a time, in a chain, from several submitters,
+ * and through the macro or the plain API. Tasks do nothing, so all that is measured is ours. */
 #include <stdlib.h>
 
 #include "protocol/clock.h"
@@ -7,7 +7,14 @@
 
 #include <mobula.h>
 
-enum { SMALL_BATCH = 1000, BIG_BATCH = 20000, CHAIN = 1000, CLIENTS = 4, CLIENT_TASKS = 10000, CLIENT_TASKS_QUICK = 2000 };
+enum {
+    SMALL_BATCH = 1000,
+    BIG_BATCH = 20000,
+    CHAIN = 1000,
+    CLIENTS = 4,
+    CLIENT_TASKS = 10000,
+    CLIENT_TASKS_QUICK = 2000
+};
 
 MOB_TASK(mob_text, small_value)
 {
@@ -139,7 +146,8 @@ static double small_get(void *unused)
     return x == 7 ? (double)count / seconds_between(start, now) : -1;
 }
 
-/* ---- the macro beside the plain API: the same call, its argument encoded beforehand for the plain one ---- */
+/* ---- the macro beside the plain API: the same call, its argument encoded beforehand for the plain
+ * one ---- */
 
 enum { CALLS = 1000 };
 
@@ -170,7 +178,11 @@ static double macro_calls(void *whole)
 static double plain_calls(void *whole)
 {
     struct mob_arg argument = {.kind = MOB_ARG_VALUE, .pieces = &calls.argument, .piece_count = 1};
-    struct mob_call call = {.function = &mob_function_next, .args = &argument, .arg_count = 1, .file = __FILE__, .line = __LINE__};
+    struct mob_call call = {.function = &mob_function_next,
+                            .args = &argument,
+                            .arg_count = 1,
+                            .file = __FILE__,
+                            .line = __LINE__};
     struct mob_value value;
     uint64_t start = clock_now_ns();
     for (unsigned i = 0; i < CALLS; i++)
@@ -186,8 +198,10 @@ static double plain_calls(void *whole)
 static void measure_calls(void)
 {
     static int yes;
-    struct series macro = {.name = "macro_call", .unit = "us", .round = macro_calls, .context = &yes};
-    struct series plain = {.name = "plain_call", .unit = "us", .round = plain_calls, .context = &yes};
+    struct series macro = {
+        .name = "macro_call", .unit = "us", .round = macro_calls, .context = &yes};
+    struct series plain = {
+        .name = "plain_call", .unit = "us", .round = plain_calls, .context = &yes};
     struct series macro_submit = {.name = "macro_submit", .unit = "us", .round = macro_calls};
     struct series plain_submit = {.name = "plain_submit", .unit = "us", .round = plain_calls};
     MOB_REF(int64_t) encoded = mob_put(int64_t, 41);
@@ -197,7 +211,8 @@ static void measure_calls(void)
     unsigned rounds = options.quick ? 21 : 61;
     if (wanted("macro_call")) {
         measure(&(struct group){{&plain, &macro}, rounds});
-        report(&macro, &(struct floor){.kind = AT_MOST, .of = OF_RATIO, .value = 1.05}, &plain, NULL);
+        report(&macro, &(struct floor){.kind = AT_MOST, .of = OF_RATIO, .value = 1.05}, &plain,
+               NULL);
     }
     if (wanted("macro_submit")) {
         measure(&(struct group){{&plain_submit, &macro_submit}, rounds});
@@ -216,8 +231,8 @@ static void measure_latency(struct series *zmq, struct series *ring, struct seri
         return;
     measure(&(struct group){{zmq, ring, futex, &sync, &chain}, 0});
     if (wanted(sync.name))
-        report_noted(&sync, &(struct floor){.kind = AT_MOST, .of = OF_RATIO, .value = 1.0}, zmq, ring,
-                     "futex round trip beside it: %.1f us", series_median(futex));
+        report_noted(&sync, &(struct floor){.kind = AT_MOST, .of = OF_RATIO, .value = 1.0}, zmq,
+                     ring, "futex round trip beside it: %.1f us", series_median(futex));
     if (wanted(chain.name))
         report(&chain, &(struct floor){.kind = AT_MOST, .of = OF_RATIO, .value = 1.5}, zmq, ring);
 }
@@ -225,9 +240,19 @@ static void measure_latency(struct series *zmq, struct series *ring, struct seri
 static void measure_throughput(struct series *zmq, struct series *ring)
 {
     static const size_t small = SMALL_BATCH, big = BIG_BATCH;
-    const struct floor floor = {.kind = AT_LEAST, .value = 300e3, .weather = zmq, .baseline = BASELINE_ZMQ_STREAM, .weather_is_rate = true};
-    struct series async = {.name = "single_client_tasks_async", .unit = "1/s", .round = tasks_async, .context = (void *)(uintptr_t)&small};
-    struct series async_20k = {.name = "single_client_tasks_async_20k", .unit = "1/s", .round = tasks_async, .context = (void *)(uintptr_t)&big};
+    const struct floor floor = {.kind = AT_LEAST,
+                                .value = 300e3,
+                                .weather = zmq,
+                                .baseline = BASELINE_ZMQ_STREAM,
+                                .weather_is_rate = true};
+    struct series async = {.name = "single_client_tasks_async",
+                           .unit = "1/s",
+                           .round = tasks_async,
+                           .context = (void *)(uintptr_t)&small};
+    struct series async_20k = {.name = "single_client_tasks_async_20k",
+                               .unit = "1/s",
+                               .round = tasks_async,
+                               .context = (void *)(uintptr_t)&big};
     struct series multi = {.name = "multi_client_tasks_async", .unit = "1/s", .round = tasks_multi};
     if (!wanted(async.name) && !wanted(async_20k.name) && !wanted(multi.name))
         return;
@@ -255,7 +280,8 @@ static void measure_rest(void)
 
 void part_tasks(void)
 {
-    struct series zmq[2] = {RAW_ZMQ_ROUND_TRIP, RAW_ZMQ_STREAM}, ring[2] = {RAW_RING_ROUND_TRIP, RAW_RING_STREAM};
+    struct series zmq[2] = {RAW_ZMQ_ROUND_TRIP, RAW_ZMQ_STREAM},
+                  ring[2] = {RAW_RING_ROUND_TRIP, RAW_RING_STREAM};
     struct series futex = RAW_FUTEX_ROUND_TRIP;
     raw_start();
     private_cluster(0, 0);
