@@ -1,17 +1,12 @@
-/* Everything that comes is copied to a list first, and looked for there, so that the order in which a test asks does not
- * matter. */
+/* Everything that comes is copied to a list first, and looked for there, so that the order in which
+ * a test asks does not matter. */
 #include "tests/support/toy.h"
 
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "protocol/clock.h"
-#include "protocol/link.h"
-#include "protocol/transport.h"
 
 extern char **environ;
 
@@ -22,8 +17,6 @@ static void must(bool done, const char *what)
     dprintf(STDERR_FILENO, "toy: %s\n", what);
     _exit(99);
 }
-
-/* ---- the client ---- */
 
 static struct msg_list list_of(struct buffer *b, const char *const texts[])
 {
@@ -129,7 +122,8 @@ static void keep(struct toy *toy, const struct message_head *head, const struct 
     must(toy->message_count < TOY_MESSAGES_MAX, "too many messages");
     struct toy_message *m = &toy->messages[toy->message_count++];
     *m = (struct toy_message){.number = head->number, .from = from};
-    must(buffer_append(&m->bytes, head->start, (size_t)(c->at - head->start)) == MOB_OK, "no memory");
+    must(buffer_append(&m->bytes, head->start, (size_t)(c->at - head->start)) == MOB_OK,
+         "no memory");
     if (head->number == MSG_peer_open)
         open_peer(toy);
 }
@@ -224,95 +218,4 @@ struct toy_peer *toy_peer(struct toy *toy, uint64_t process)
     }
     must(false, "no pair with the process");
     return NULL;
-}
-
-/* ---- the head ---- */
-
-struct toy_head {
-    struct transport *transport;
-    struct link link;
-    struct outbox outbox;
-    struct peer node;
-    uint64_t connection, session, next_process, next_job;
-};
-
-static void answer(struct toy_head *h, struct cursor *c, const struct message_head *head)
-{
-    struct msg_node_hello hello;
-    struct msg_job_start start;
-    struct msg_process_block_want want;
-    if (head->number == MSG_node_hello && msg_node_hello_unpack(c, head, &hello)) {
-        struct msg_node_welcome m = {
-            .epoch = 1, .node = 1, .process_first = h->next_process, .process_count = 1000};
-        h->next_process += 1000;
-        must(peer_send(&h->node, node_welcome, &m) == MOB_OK, "packing");
-    } else if (head->number == MSG_job_start && msg_job_start_unpack(c, head, &start)) {
-        struct msg_job_started m = {.request = start.request, .job = h->next_job++, .cpus = 1 << 30};
-        must(peer_send(&h->node, job_started, &m) == MOB_OK, "packing");
-    } else if (head->number == MSG_process_block_want &&
-               msg_process_block_want_unpack(c, head, &want)) {
-        struct msg_process_block m = {
-            .request = want.request, .first = h->next_process, .count = 1000};
-        h->next_process += 1000;
-        must(peer_send(&h->node, process_block, &m) == MOB_OK, "packing");
-    } else {
-        message_skip(c, head);
-    }
-}
-
-static void on_frame(struct toy_head *h, const struct transport_event *event, uint64_t now_ms)
-{
-    struct msg_link head;
-    struct view messages;
-    if (!link_peek(event->frame, &head, &messages))
-        return;
-    if (h->session != head.session) {
-        link_fini(&h->link);
-        must(link_init(&h->link, head.session, (struct view){0}) == MOB_OK, "a link");
-        h->session = head.session;
-    }
-    h->connection = event->sender.connection;
-    if (link_on_frame(&h->link, event->frame, now_ms) != MOB_OK)
-        return;
-    while (link_next(&h->link, &messages)) {
-        struct cursor c = cursor_of(messages.data, messages.size);
-        struct message_head message;
-        while (message_next(&c, &message))
-            answer(h, &c, &message);
-    }
-}
-
-static void head_main(const char *endpoint)
-{
-    static struct toy_head h = {.next_process = 100, .next_job = 1};
-    struct mob_err err;
-    struct transport_config config = transport_config_default();
-    must(transport_listen(&h.transport, endpoint, &config, &err) == MOB_OK, err.text);
-    peer_init(&h.node, &h.outbox, (struct mob_process){0});
-    for (;;) {
-        struct transport_event event;
-        struct view frame;
-        uint64_t now_ms = clock_now_ms();
-        while (transport_next(h.transport, &event) != TRANSPORT_NOTHING)
-            if (event.kind == TRANSPORT_FRAME)
-                on_frame(&h, &event, now_ms);
-        while (h.session != 0 && link_outgoing(&h.link, &h.node, now_ms, &frame))
-            if (transport_send(h.transport, h.connection, frame) != MOB_OK)
-                break;
-        struct pollfd poll_fd = {.fd = transport_fd(h.transport), .events = POLLIN};
-        poll(&poll_fd, 1, 5);
-    }
-}
-
-pid_t toy_head_start(const char *endpoint)
-{
-    pid_t parent = getpid(), pid = fork();
-    must(pid >= 0, "fork");
-    if (pid > 0)
-        return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(0);
-    head_main(endpoint);
-    _exit(0);
 }

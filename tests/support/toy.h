@@ -1,6 +1,6 @@
-/* toy.h: a client and a head made by hand, for tests of a real node: they speak the messages and decide nothing.
- * Owns what it opens. Runs on: one thread. Touches: processes, sockets, shared memory. Failing to do what is asked fails
- * the test, or ends the worker with status 99. */
+/* toy.h: a client made by hand, for tests of a real node: it speaks the messages and decides
+ * nothing. Owns what it opens. Runs on: one thread. Touches: processes, sockets, shared memory.
+ * Failing to do what is asked fails the test, or ends the worker with status 99. */
 #ifndef MOB_TEST_SUPPORT_TOY_H
 #define MOB_TEST_SUPPORT_TOY_H
 
@@ -36,7 +36,8 @@ struct toy {
     uint64_t from; /* of the message that was taken last */
 };
 
-/* A hello that names this very program as the job's. `arguments` is NULL-terminated. Its lists live until the next. */
+/* A hello that names this very program as the job's. `arguments` is NULL-terminated. Its lists live
+ * until the next. */
 struct msg_client_hello toy_hello(const char *const arguments[]);
 /* Say hello on the node's local socket and wait for the answer; the code, and the text in `err`. */
 int toy_greet(struct toy *toy, const char *local, const struct msg_client_hello *hello,
@@ -50,12 +51,9 @@ void toy_close(struct toy *toy);
 void toy_sent(struct toy *toy, struct peer *peer, int rc);
 /* The other end of the pair with `process`; waits for its descriptors. */
 struct toy_peer *toy_peer(struct toy *toy, uint64_t process);
-/* Wait for the next message `number`, from the node (0), a process or TOY_ANY, and take it. False after `timeout_ms`. `out` is
- * valid until the next call. */
+/* Wait for the next message `number`, from the node (0), a process or TOY_ANY, and take it. False
+ * after `timeout_ms`. `out` is valid until the next call. */
 bool toy_take(struct toy *toy, uint32_t number, uint64_t from, int timeout_ms, struct cursor *c,
               struct message_head *head);
-
-/* A head in a process of its own at `endpoint`, which says yes to everything. It ends with the caller. */
-pid_t toy_head_start(const char *endpoint);
 
 #endif
