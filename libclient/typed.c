@@ -94,6 +94,13 @@ static void memory_free(struct mob_memory *memory)
 
 /* ---- References in values ---- */
 
+/* Whether it is worth looking. */
+static bool has_refs(const struct mob_type *type)
+{
+    return type->kind == MOB_KIND_STRUCT || type->kind == MOB_KIND_REF ||
+           type->kind == MOB_KIND_LIST;
+}
+
 static void share(struct mob_id id, void *user)
 {
     int rc = mob_ref_share(id);
@@ -113,7 +120,7 @@ static int take_value(const struct mob_type *type, const struct mob_value *value
                       struct mob_memory *memory, struct mob_err *err)
 {
     int rc = value_decode(type, value->data, value->size, out, memory, err);
-    if (rc == MOB_OK && (type->kind == MOB_KIND_STRUCT || type->kind == MOB_KIND_REF)) {
+    if (rc == MOB_OK && has_refs(type)) {
         value_each_ref(type, out, adopt, &rc);
         if (rc != MOB_OK)
             mob_err_set(err, rc, "a reference inside the value cannot be held: %s",
@@ -126,7 +133,7 @@ static int give_value(struct mob_writer *w, const struct mob_type *type, const v
                       struct value_span *span, struct mob_err *err)
 {
     int rc = value_encode(w, type, data, how, span, err);
-    if (rc == MOB_OK && (type->kind == MOB_KIND_STRUCT || type->kind == MOB_KIND_REF)) {
+    if (rc == MOB_OK && has_refs(type)) {
         value_each_ref(type, data, share, &rc);
         if (rc != MOB_OK)
             mob_err_set(err, rc, "a reference inside the value cannot be shared: %s",

@@ -63,7 +63,8 @@ const char *value_type_name(const struct mob_type *type, char *text, size_t size
 
 static bool is_named(const struct mob_type *type)
 {
-    return type->kind == MOB_KIND_STRUCT || type->kind == MOB_KIND_CODEC;
+    return type->kind == MOB_KIND_STRUCT || type->kind == MOB_KIND_CODEC ||
+           type->kind == MOB_KIND_LIST;
 }
 
 static uint8_t tag_of(const struct mob_type *type)
@@ -296,7 +297,7 @@ static int array_size(const struct mob_type *type, const void *data, mob_bytes *
                       struct mob_err *err)
 {
     memcpy(out, data, sizeof *out);
-    size_t item = type->kind == MOB_KIND_ARRAY ? type->element->size : 1;
+    size_t item = type->kind != MOB_KIND_BYTES ? type->element->size : 1;
     if (out->size > SIZE_MAX / 2 / item)
         return mob_err_set(err, MOB_EINVAL, "%zu items of %s are impossible", out->size,
                            type->name);
@@ -325,6 +326,20 @@ static int encode_struct(struct mob_writer *w, msgpack_packer *pk, const struct 
     return rc;
 }
 
+static int encode_list(struct mob_writer *w, msgpack_packer *pk, const struct mob_type *type,
+                       const void *data, struct mob_err *err)
+{
+    mob_bytes bytes;
+    int rc = array_size(type, data, &bytes, err);
+    size_t count = rc == MOB_OK ? bytes.size / type->element->size : 0;
+    if (rc == MOB_OK)
+        rc = count <= UINT32_MAX ? msgpack_pack_array(pk, count) : MOB_ETOOBIG;
+    for (size_t i = 0; i < count && rc == MOB_OK; i++)
+        rc = encode_body(w, type->element, (const char *)bytes.data + i * type->element->size,
+                         MOB_IN_VALUE, err);
+    return rc;
+}
+
 static int encode_body(struct mob_writer *w, const struct mob_type *type, const void *data, int how,
                        struct mob_err *err)
 {
@@ -341,6 +356,8 @@ static int encode_body(struct mob_writer *w, const struct mob_type *type, const 
         return rc == MOB_OK ? encode_aligned(w, bytes.data, bytes.size) : rc;
     case MOB_KIND_STRUCT:
         return encode_struct(w, &pk, type, data, err);
+    case MOB_KIND_LIST:
+        return encode_list(w, &pk, type, data, err);
     case MOB_KIND_REF:
         return encode_ref(&pk, data);
     case MOB_KIND_CODEC:
@@ -637,6 +654,29 @@ static int decode_struct(struct reader *r, const struct mob_type *type, void *ou
     return r->at.failed ? malformed(r, type) : MOB_OK;
 }
 
+/* Each element takes a byte at least, so the memory is bounded by the bytes there are. */
+static int decode_list(struct reader *r, const struct mob_type *type, void *out)
+{
+    uint8_t head = cursor_peek(&r->at);
+    if ((head & 0xf0) != 0x90 && head != 0xdc && head != 0xdd)
+        return wrong_item(r, type);
+    size_t count = cursor_array(&r->at), size = type->element->size;
+    if (r->at.failed)
+        return malformed(r, type);
+    char *items = count != 0 ? mob_memory_get(r->memory, count * size) : NULL;
+    if (items == NULL && count != 0)
+        return mob_err_set(r->err, MOB_ENOMEM, "no memory for %zu items of %s", count, type->name);
+    int rc = MOB_OK;
+    for (size_t i = 0; i < count && rc == MOB_OK; i++) {
+        rc = decode_body(r, type->element, items + i * size);
+        if (rc != MOB_OK)
+            mob_err_wrap(r->err, "item %zu of %s", i, type->name);
+    }
+    mob_bytes list = {items, count};
+    memcpy(out, &list, sizeof list);
+    return rc;
+}
+
 static int decode_body(struct reader *r, const struct mob_type *type, void *out)
 {
     struct view view = {NULL, 0};
@@ -650,6 +690,8 @@ static int decode_body(struct reader *r, const struct mob_type *type, void *out)
         return rc == MOB_OK ? store_array(r, type, view, out) : rc;
     case MOB_KIND_STRUCT:
         return decode_struct(r, type, out);
+    case MOB_KIND_LIST:
+        return decode_list(r, type, out);
     case MOB_KIND_REF:
         return decode_ref(r, type, out);
     case MOB_KIND_CODEC:
@@ -727,6 +769,13 @@ void value_each_ref(const struct mob_type *type, const void *value,
         memcpy(&ref, value, sizeof ref);
         if (ref.id.seq != 0)
             each(ref.id, user);
+    }
+    if (type->kind == MOB_KIND_LIST) {
+        mob_bytes list; /* of the same shape, with a count */
+        memcpy(&list, value, sizeof list);
+        for (size_t i = 0; i < list.size; i++)
+            value_each_ref(type->element, (const char *)list.data + i * type->element->size, each,
+                           user);
     }
     for (size_t i = 0; i < type->field_count; i++)
         value_each_ref(type->fields[i].type, (const char *)value + type->fields[i].offset, each,

@@ -10,11 +10,12 @@
  * has them; text: nil, or a str whose last byte is NUL, so that a view of it is a C string; bytes,
  * arrays, own encodings: ext 1, which holds one byte n, n bytes of zero, and the data, which begin
  * at a multiple of 8 from the value's first byte; struct: a map from field names to bodies, unknown
- * ones skipped, missing ones zero; reference: ext 2 of owner and sequence number; void: nil.
+ * ones skipped, missing ones zero; list: an array of bodies; reference: ext 2 of owner and sequence
+ * number; void: nil.
  *
  * Bounds: decoding looks at each byte at most twice, allocates nothing but through mob_memory_get,
- * at most the size of the value, and recurses as deep as the type nests. Any bytes may be given to
- * it. */
+ * at most the value's size for arrays and one element of a list per byte, and recurses as deep as
+ * the type nests. Any bytes may be given to it. */
 #ifndef MOB_LIBCLIENT_VALUE_H
 #define MOB_LIBCLIENT_VALUE_H
 #include <mobula.h>

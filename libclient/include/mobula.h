@@ -78,7 +78,8 @@
  *     short, int, long, unsigned, size_t, ssize_t, ptrdiff_t: names for the one of the same width,
  *         so MOB_REF(size_t) and MOB_REF(uint64_t) are one type
  *     mob_text, mob_bytes, and arrays: mob_doubles, mob_floats, mob_int8s ... mob_uint64s
- *     structs by MOB_STRUCT or MOB_FIELDS, own encodings by MOB_CODEC, MOB_REF of any of them
+ *     structs by MOB_STRUCT or MOB_FIELDS, arrays of them by MOB_LIST, own encodings by
+ *         MOB_CODEC, and MOB_REF of any
  *
  * A type is written as one word: char, long long, struct point are none (in C++ any name will
  * do). Any number may be passed for a number, as in a C call, except a floating one for an
@@ -555,6 +556,9 @@ MOB_API struct mob_error *mob_last_error_slot(void);
  *     travel with the value: one that the reader does not know is skipped, one that the writer did
  *     not know is zero. So a field may be added later, and a number may become wider.
  *
+ * MOB_LIST(point, points);
+ *     An array of structs, or of any type: struct points {const point *data; size_t count;}.
+ *
  * MOB_CODEC(type, encode, decode);
  *     Values of `type` travel as bytes of your own making:
  *         int encode(const type *value, struct mob_writer *out);
@@ -586,8 +590,15 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);
 #define MOB_FIELDS(S, ...)                                                                         \
     MOB_EACH(MOB_FIELD_CHECK, S, __VA_ARGS__)                                                      \
     MOB_CONST struct mob_field mob_fields_##S[] = {MOB_EACH(MOB_FIELD_ROW, S, __VA_ARGS__)};       \
-    MOB_TYPE_NEW(S, MOB_KIND_STRUCT, (1 MOB_EACH(MOB_FIELD_PLAIN, S, __VA_ARGS__)),                \
+    MOB_TYPE_NEW(S, MOB_KIND_STRUCT, (1 MOB_EACH(MOB_FIELD_PLAIN, S, __VA_ARGS__)), NULL,          \
                  mob_fields_##S, MOB_COUNT(S, __VA_ARGS__), NULL, NULL)
+#define MOB_LIST(T, S)                                                                             \
+    typedef struct S {                                                                             \
+        const T *data;                                                                             \
+        size_t count;                                                                              \
+    } S;                                                                                           \
+    MOB_CHECK_TYPE(T)                                                                              \
+    MOB_TYPE_NEW(S, MOB_KIND_LIST, 0, MOB_INFO(T), NULL, 0, NULL, NULL)
 #define MOB_CODEC(S, encode, decode)                                                               \
     MOB_CODEC_CHECK(S, encode, decode)                                                             \
     static inline int mob_encode_##S(const void *mob_v, struct mob_writer *mob_w)                  \
@@ -599,7 +610,7 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);
     {                                                                                              \
         return decode((S *)mob_v, mob_d, mob_s, mob_m);                                            \
     }                                                                                              \
-    MOB_TYPE_NEW(S, MOB_KIND_CODEC, 0, NULL, 0, mob_encode_##S, mob_decode_##S)
+    MOB_TYPE_NEW(S, MOB_KIND_CODEC, 0, NULL, NULL, 0, mob_encode_##S, mob_decode_##S)
 
 /* ---- Calls ------------------------------------------------------------------------------------
  *
@@ -765,6 +776,7 @@ enum mob_kind {
     MOB_KIND_REF,
     MOB_KIND_CODEC,
     MOB_KIND_VOID,
+    MOB_KIND_LIST,
     /* Classes of types of C that are known at compile time only: 32 + __builtin_classify_type. */
     MOB_CLASS_POINTER = 37,
     MOB_CLASS_STRUCT = 44,
@@ -793,7 +805,7 @@ struct mob_type {
     uint32_t kind;    /* enum mob_kind */
     uint32_t plain;   /* 1: holds no view */
     size_t size;
-    const struct mob_type *element; /* of an array or reference */
+    const struct mob_type *element; /* of an array, list or reference */
     const struct mob_field *fields;
     size_t field_count;
     int (*encode)(const void *value, struct mob_writer *out);
@@ -1009,9 +1021,9 @@ MOB_API int mob_task_close(struct mob_task *task, const struct mob_slot *slots, 
     MOB_REF_TYPES(T, mob_ref_to_##name, mob_moved_to_##name, mob_none, is_plain)                   \
     MOB_REF_TYPES(mob_ref_to_##name, mob_ref_to_mob_ref_to_##name, mob_moved_to_mob_ref_to_##name, \
                   mob_moved_to_##name, 1)
-#define MOB_TYPE_NEW(S, kind, is_plain, fields, count, encode, decode)                             \
+#define MOB_TYPE_NEW(S, kind, is_plain, element, fields, count, encode, decode)                    \
     MOB_REFS_OF(S, S, is_plain)                                                                    \
-    MOB_CONST struct mob_type mobula_type_##S = {#S,     kind,  (is_plain), sizeof(S), NULL,       \
+    MOB_CONST struct mob_type mobula_type_##S = {#S,     kind,  (is_plain), sizeof(S), element,    \
                                                  fields, count, encode,     decode};               \
     MOB_CONST struct mob_type mobula_type_mob_ref_to_##S = {                                       \
         NULL, MOB_KIND_REF, 1, sizeof(mob_ref_to_##S), &mobula_type_##S, NULL, 0, NULL, NULL};     \
@@ -1190,10 +1202,10 @@ template <class S, class F> void mob_store(S &stored, F call)
 #define MOB_IS_REF(r)        mob_is_ref<mob_bare<decltype(r)>>
 #define MOB_IS_PLACE(r, out) mob_out_fits<decltype(out), mob_value_type<mob_bare<decltype(r)>>>
 #define MOB_IS_OPTIONS(o)    (std::is_convertible<decltype(o), const struct mob_options *>::value)
-#define MOB_TYPE_NEW(S, kind, is_plain, fields, count, encode, decode)                             \
+#define MOB_TYPE_NEW(S, kind, is_plain, element, fields, count, encode, decode)                    \
     MOB_ASSERT(std::is_standard_layout<S>::value &&std::is_trivially_copyable<S>::value,           \
                "mobula: " #S " has constructors or bases: only plain structs are values");         \
-    MOB_CONST struct mob_type mobula_type_##S = {#S,     kind,  (is_plain), sizeof(S), NULL,       \
+    MOB_CONST struct mob_type mobula_type_##S = {#S,     kind,  (is_plain), sizeof(S), element,    \
                                                  fields, count, encode,     decode};               \
     constexpr const struct mob_type *mobula_type_of(mob_tag<S>)                                    \
     {                                                                                              \

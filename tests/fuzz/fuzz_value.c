@@ -17,8 +17,9 @@ void *mob_memory_get(struct mob_memory *memory, size_t size)
 }
 
 MOB_STRUCT(inner, (int16_t, a), (mob_text, name));
-MOB_STRUCT(outer, (double, x), (inner, in), (mob_floats, f), (bool, b), (mob_bytes, bytes),
-           (MOB_REF(double), r));
+MOB_LIST(inner, inners);
+MOB_STRUCT(outer, (double, x), (inners, list), (inner, in), (mob_floats, f), (bool, b),
+           (mob_bytes, bytes), (MOB_REF(double), r));
 
 static int own_encode(const int *n, struct mob_writer *out)
 {
@@ -72,6 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (value_decode(type, data + 1, size - 1, &out, &memory, &err) == MOB_OK) {
         value_each_ref(type, &out, see, NULL);
         if (type == types[0]) {
+            for (size_t i = 0; i < out.o.list.count; i++)
+                touch(out.o.list.data[i].name, out.o.list.data[i].name != NULL);
             touch(out.o.f.data, out.o.f.count * sizeof(float));
             touch(out.o.bytes.data, out.o.bytes.size);
             touch(out.o.in.name, out.o.in.name != NULL ? strlen(out.o.in.name) : 0);

@@ -70,8 +70,9 @@ static int colour_decode(colour *c, const void *data, size_t size, struct mob_me
     return MOB_OK;
 }
 MOB_CODEC(colour, colour_encode, colour_decode);
-MOB_STRUCT(everything, (outer, o), (mob_bytes, b), (colour, c), (MOB_REF(double), r),
-           (mob_uint64s, u), (float, f));
+MOB_LIST(inner, inners);
+MOB_STRUCT(everything, (inners, list), (outer, o), (mob_bytes, b), (colour, c),
+           (MOB_REF(double), r), (mob_uint64s, u), (float, f));
 
 /* The numbers of the public header are those of errors.def. */
 MOB_TEST(public_codes_equal_the_table)
@@ -209,7 +210,9 @@ static everything sample(void)
 {
     static const float floats[5] = {1, 2, 3, 4, 5};
     static const uint64_t numbers[3] = {1, 2, UINT64_MAX};
-    return (everything){{0.5, {-3, "inside"}, {floats, 5}, true, 1u << 20},
+    static const inner items[3] = {{1, "one"}, {2, NULL}, {3, "three"}};
+    return (everything){{items, 3},
+                        {0.5, {-3, "inside"}, {floats, 5}, true, 1u << 20},
                         {"bytes", 6},
                         {7, 8},
                         {{{1, 2}, &mobula_type_double}},
@@ -235,19 +238,24 @@ MOB_TEST(nested_structs_round_trip)
     assert_true(back.o.x == 0.5 && back.o.in.a == -3 && back.o.b && back.o.n == 1u << 20 &&
                 back.f == 1.5f);
     assert_string_equal(back.o.in.name, "inside");
+    assert_true(back.list.count == 3 && back.list.data[2].a == 3 && back.list.data[1].name == NULL);
+    assert_string_equal(back.list.data[2].name, "three");
     assert_true(back.o.f.count == 5 && back.o.f.data[4] == 5 && back.u.data[2] == UINT64_MAX &&
                 back.c.g == 8);
     assert_int_equal(back.b.size, 6);
     assert_ptr_equal(back.r.any.info, &mobula_type_double);
-    assert_int_equal(block_count, 0);
+    assert_int_equal(block_count, 1); /* the list */
     value_each_ref(MOB_INFO(everything), &back, see_ref, &seen);
     assert_int_equal(seen, 1);
+    blocks_free();
 }
 
 /* Touch all that a decoded value points to. */
 static unsigned touch(const everything *e)
 {
     unsigned sum = e->o.in.name != NULL ? (unsigned)strlen(e->o.in.name) : 0;
+    for (size_t i = 0; i < e->list.count; i++)
+        sum += e->list.data[i].name != NULL ? (unsigned)strlen(e->list.data[i].name) : 0;
     for (size_t i = 0; i < e->o.f.count; i++)
         sum += e->o.f.data[i] > 0;
     for (size_t i = 0; i < e->b.size; i++)

@@ -280,6 +280,50 @@ static void structs(void)
     mob_drop(weight);
 }
 
+MOB_STRUCT(word, (mob_text, text), (uint64_t, count));
+MOB_LIST(word, words);
+MOB_LIST(mob_text, lines);
+MOB_STRUCT(page, (words, all), (lines, raw));
+
+MOB_TASK(words, count_words, (lines, l))
+{
+    word *out = mob_alloc_array(word, l.count);
+    for (size_t i = 0; i < l.count; i++) {
+        out[i].text = l.data[i];
+        out[i].count = strlen(l.data[i]);
+    }
+    words result = {out, l.count};
+    return result;
+}
+
+MOB_TASK(page, make_page, (words, w), (lines, l))
+{
+    page p = {w, l};
+    return p;
+}
+
+/* Lists of structs and of text, empty ones, and lists inside structs. */
+static void lists(void)
+{
+    static const mob_text texts_of[] = {"a", "bcd", "", NULL};
+    lines l = {texts_of, 3};
+    MOB_REF(words) r = mob_remote(count_words, l);
+    words back;
+    CHECK(mob_get(r, &back, SOON) == MOB_OK && back.count == 3);
+    CHECK(strcmp(back.data[1].text, "bcd") == 0 && back.data[1].count == 3 &&
+          back.data[2].count == 0);
+    MOB_REF(page) p = mob_remote(make_page, r, l);
+    page whole;
+    CHECK(mob_get(p, &whole, SOON) == MOB_OK && whole.all.count == 3 && whole.raw.count == 3);
+    CHECK(strcmp(whole.all.data[1].text, "bcd") == 0 && strcmp(whole.raw.data[1], "bcd") == 0);
+    mob_drop(p);
+    mob_drop(r);
+    l.count = 0;
+    r = mob_remote(count_words, l);
+    CHECK(mob_get(r, &back, SOON) == MOB_OK && back.count == 0);
+    mob_drop(r);
+}
+
 /* lint-allow: typedef: a struct as users have them */
 typedef struct colour {
     unsigned char r, g, b;
@@ -499,6 +543,7 @@ static int typed_values(void)
     bytes();
     arrays();
     structs();
+    lists();
     codecs();
     references();
     several();
