@@ -111,6 +111,8 @@ static void on_disconnected(struct sim *s, const struct event *e)
 
 /* ---- the node's connection ---- */
 
+static void on_unwelcome(struct sim *s, const struct event *e);
+
 static void hello_make(struct sim *s, struct buffer *b)
 {
     struct msg_node_hello m = {
@@ -125,15 +127,12 @@ static void hello_make(struct sim *s, struct buffer *b)
         sim_need(s, NULL);
 }
 
-static void on_unwelcome(struct sim *s, const struct event *e);
-
-static void connect_now(struct sim *s)
+static void session_start(struct sim *s)
 {
     struct daemons *d = s->daemons;
     struct buffer hello = {0};
     hello_make(s, &hello);
     struct view view = {buffer_head(&hello), buffer_size(&hello)};
-    d->connection++;
     d->sessions++;
     int rc = d->link.session == 0 ? link_init(&d->link, d->sessions, view) : link_restart(&d->link, d->sessions, view);
     if (rc != MOB_OK)
@@ -143,8 +142,20 @@ static void connect_now(struct sim *s)
     d->session_ns = s->now_ns;
     sim_after(s, WELCOME_MS * MS, (struct event){.run = on_unwelcome, .process = s->node, .a = d->sessions});
     buffer_fini(&hello);
-    TRACE(s, s->node, "connects: connection=%" PRIu64 " session=%" PRIu64, d->connection, d->sessions);
+    TRACE(s, s->node, "says hello: connection=%" PRIu64 " session=%" PRIu64, d->connection, d->sessions);
     node_settle(s);
+}
+
+static void connect_now(struct sim *s)
+{
+    s->daemons->connection++;
+    session_start(s);
+}
+
+void node_new_session(struct sim *s)
+{
+    if (s->daemons->connected)
+        session_start(s);
 }
 
 /* As node/uplink.c: the head says nothing to a node that it holds for lost, so the node must speak first. */

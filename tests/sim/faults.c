@@ -2,7 +2,7 @@
  * its process, so that it strikes between a step and the messages that the step made. */
 #include <inttypes.h>
 
-#include "tests/sim/sim.h"
+#include "tests/sim/recipes.h"
 
 enum { DRIVERS_MORE = 2 }; /* that may come in the place of those that were killed */
 
@@ -135,7 +135,74 @@ static void on_partition(struct sim *s, const struct event *e)
     TRACE(s, NULL, "the network is cut, ways=%" PRIu64 ", for %.3f ms", ways, (double)(until - s->now_ns) / 1e6);
     if (s->node != NULL && random_chance(&s->random, 300))
         node_disconnect(s);
+    else if (s->node != NULL && random_chance(&s->random, 300))
+        node_new_session(s);
     repeat(s, s->weather.partition_every_ns, on_partition);
+}
+
+/* ---- lies ---- */
+
+/* A ring between a driver and one of its workers, both alive, seen from the worker; NULL when there is none. */
+static struct ring_half *pick_ring(struct sim *s)
+{
+    struct ring_half *found = NULL;
+    uint64_t count = 0;
+    for (struct ring_pair *pair = s->rings; pair != NULL; pair = pair->next)
+        for (int side = 0; side < 2; side++) {
+            struct ring_half *half = &pair->half[side];
+            bool fits = half->open && half->far->open && !pair->revoked && half->owner->alive &&
+                        half->owner->kind == PROCESS_WORKER && half->far->owner->alive &&
+                        half->far->owner->kind == PROCESS_DRIVER && half->owner->client != NULL;
+            if (fits && random_below(&s->random, ++count) == 0)
+                found = half;
+        }
+    return found;
+}
+
+/* A driver says to its worker what only others may say: that a task of the worker's has ended or was given back, or what
+ * the value of somebody else's object is. Nothing of it may have an effect. */
+static void lie_write(struct sim *s, struct process *victim, struct buffer *b)
+{
+    uint8_t bytes[VALUE_HEAD];
+    struct outcome forged = {.hash = random_next(&s->random), .size = VALUE_HEAD};
+    struct buffer result = {0};
+    uint64_t seq = random_between(&s->random, 1, 2 * victim->submitted + 2);
+    value_write(bytes, &forged, (struct mob_object){0});
+    struct msg_result r = {.kind = VALUE_INLINE, .value = {bytes, sizeof bytes}};
+    int rc = msg_result_pack_item(&result, &r);
+    struct msg_task_done done = {.task = seq, .results = {1, result.data, buffer_size(&result)}};
+    struct msg_task_back back = {.task = seq};
+    struct msg_object_value value = {.object = {victim->id.v + random_below(&s->random, 3), seq},
+                                     .kind = VALUE_INLINE,
+                                     .value = {bytes, sizeof bytes}};
+    if (rc == MOB_OK)
+        rc = msg_task_done_pack(b, &done);
+    if (rc == MOB_OK)
+        rc = msg_task_back_pack(b, &back);
+    if (rc == MOB_OK)
+        rc = msg_object_value_pack(b, &value);
+    if (rc != MOB_OK)
+        sim_need(s, NULL);
+    buffer_fini(&result);
+}
+
+static void on_lie(struct sim *s, const struct event *e)
+{
+    (void)e;
+    if (faults_over(s))
+        return;
+    struct ring_half *half = pick_ring(s);
+    struct peer *liar = half != NULL ? client_peer(half->owner->client, half->other) : NULL;
+    if (liar != NULL && liar->shell == half) {
+        struct buffer b = {0};
+        lie_write(s, half->owner, &b);
+        struct view frame = {buffer_head(&b), buffer_size(&b)};
+        sim_trace_frame(s, half->owner, "a liar", frame);
+        client_on_frame(s, half->owner, liar, frame);
+        client_settle(s, half->owner);
+        buffer_fini(&b);
+    }
+    repeat(s, s->weather.lie_every_ns, on_lie);
 }
 
 void faults_create(struct sim *s)
@@ -148,4 +215,5 @@ void faults_create(struct sim *s)
     repeat(s, w->kill_node_every_ns, on_kill_node);
     repeat(s, w->freeze_every_ns, on_freeze);
     repeat(s, w->partition_every_ns, on_partition);
+    repeat(s, w->lie_every_ns, on_lie);
 }

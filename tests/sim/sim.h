@@ -50,7 +50,8 @@ struct weather {
     uint64_t ring_delay_ns;
     uint32_t ring_parts;      /* per mille of reads that take only a part */
     size_t ring_bytes;
-    uint64_t kill_worker_every_ns, kill_driver_every_ns, kill_node_every_ns, freeze_every_ns; /* 0: never */
+    uint64_t kill_worker_every_ns, kill_driver_every_ns, kill_node_every_ns, freeze_every_ns,
+        lie_every_ns; /* 0: never */
     uint32_t start_fails, start_hangs; /* per mille */
     uint32_t cpus, workers_max, threads, operations, retries;
     uint32_t drivers;         /* in all */
@@ -203,6 +204,7 @@ void node_settle(struct sim *s);
 void node_on_frame(struct sim *s, struct peer *from, struct view frame);
 void node_kill(struct sim *s);
 void node_disconnect(struct sim *s);
+void node_new_session(struct sim *s); /* on the connection that it has */
 void node_driver_connects(struct sim *s, struct process *driver);
 void node_process_ended(struct sim *s, struct process *p); /* the kernel tells the node, after a while */
 /* Whether nothing is left to do; `what` tells what is. */

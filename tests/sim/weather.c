@@ -25,6 +25,7 @@ static void draw_faults(struct weather *w, struct random *r)
     w->kill_driver_every_ns = PICK(r, 0, 0, 100 * MS, 500 * MS);
     w->kill_node_every_ns = PICK(r, 0, 0, 0, 0, 800 * MS);
     w->freeze_every_ns = PICK(r, 0, 0, 20 * MS, 200 * MS);
+    w->lie_every_ns = PICK(r, 0, 5 * MS, 50 * MS);
     w->start_fails = (uint32_t)PICK(r, 0, 0, 0, 20, 200);
     w->start_hangs = (uint32_t)PICK(r, 0, 0, 0, 20);
 }
