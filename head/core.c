@@ -637,7 +637,7 @@ static int node_admit(struct head_core *core, struct connection *conn,
                       const struct msg_node_hello *m, uint64_t session, struct state_node **out,
                       struct mob_err *err)
 {
-    struct state_node *node = state_find_place(&core->state, m->machine, m->local);
+    struct state_node *node = state_find_place(&core->state, m->machine, m->local, m->incarnation);
     if (conn != NULL && conn->node != node) {
         core->counts.identity++;
         return mob_err_set(err, MOB_EIDENTITY, "this connection speaks for another node");
@@ -728,7 +728,7 @@ static const struct state_node *home_node(const struct head_core *core, struct v
 {
     const struct state_node *other = NULL;
     for (const struct state_node *n = core->state.nodes; n != NULL; n = n->hh.next) {
-        if (n->connection == NULL || n->lost)
+        if (n->connection == NULL || n->lost || *n->local == 0)
             continue;
         if (strlen(n->machine) == machine.size &&
             memcmp(n->machine, machine.data, machine.size) == 0)

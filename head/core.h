@@ -10,7 +10,8 @@
  * take back.
  *
  * A node is known by its place, its machine's boot id and the path of its local socket, and by its
- * incarnation. It speaks over one connection at a time; a hello that claims the place of a node
+ * incarnation; one without a socket (of a private cluster) by its incarnation alone, and no driver
+ * is sent to it. It speaks over one connection at a time; a hello that claims the place of a node
  * whose connection is alive is refused (MOB_EAGAIN: come again when that connection has ended). A
  * hello with another incarnation ends what was there.
  *

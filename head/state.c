@@ -41,10 +41,12 @@ struct state_node *state_find_node(const struct state *s, uint64_t node)
     return found;
 }
 
-struct state_node *state_find_place(const struct state *s, struct view machine, struct view local)
+struct state_node *state_find_place(const struct state *s, struct view machine, struct view local,
+                                    uint64_t incarnation)
 {
     for (struct state_node *n = s->nodes; n != NULL; n = n->hh.next)
-        if (same_text(n->machine, machine) && same_text(n->local, local))
+        if (same_text(n->machine, machine) && same_text(n->local, local) &&
+            (local.size != 0 || n->incarnation == incarnation))
             return n;
     return NULL;
 }
@@ -161,7 +163,8 @@ static const char *apply_counter_set(struct state *s, const struct record_counte
 
 static const char *apply_node_added(struct state *s, const struct record_node_added *r)
 {
-    if (state_find_node(s, r->node) != NULL || state_find_place(s, r->machine, r->local) != NULL)
+    if (state_find_node(s, r->node) != NULL ||
+        state_find_place(s, r->machine, r->local, r->incarnation) != NULL)
         return "the node is there";
     struct state_node *n = must(memory_zalloc(sizeof *n));
     n->node = r->node;

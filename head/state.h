@@ -81,7 +81,10 @@ void state_fini(struct state *s);
 int state_apply(struct state *s, const struct record *r, struct mob_err *err) MOB_MUST_CHECK;
 
 struct state_node *state_find_node(const struct state *s, uint64_t node);
-struct state_node *state_find_place(const struct state *s, struct view machine, struct view local);
+/* The node of a place: machine and local socket. One without a socket is found by its incarnation:
+ * there may be several on a machine. */
+struct state_node *state_find_place(const struct state *s, struct view machine, struct view local,
+                                    uint64_t incarnation);
 struct state_job *state_find_job(const struct state *s, uint64_t job);
 struct state_job *state_find_request(const struct state *s, uint64_t node, uint64_t request);
 struct state_worker *state_find_worker(const struct state *s, uint64_t process);

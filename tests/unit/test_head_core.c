@@ -282,6 +282,24 @@ static void node_add_rows(struct node *n, uint64_t job, uint64_t worker, struct 
     buffer_fini(&objects);
 }
 
+static struct buffer driver_ask(struct head *h, uint64_t connection, const char *machine)
+{
+    struct buffer b = {0}, answer = {0};
+    struct msg_driver_hello m = {PROTOCOL_VERSION, 3, {0}, view_of(machine)};
+    assert_int_equal(msg_driver_hello_pack(&b, &m), MOB_OK);
+    struct sender sender = {connection, OWN_UID};
+    head_core_on_frame(h->core, &sender, (struct view){buffer_head(&b), buffer_size(&b)},
+                       h->now_ms);
+    head_commit(h);
+    uint64_t to;
+    struct view frame;
+    while (head_core_outgoing(h->core, h->now_ms, &to, &frame))
+        if (to == connection)
+            assert_int_equal(buffer_append(&answer, frame.data, frame.size), MOB_OK);
+    buffer_fini(&b);
+    return answer;
+}
+
 /* Two nodes get ids and blocks of their own. */
 MOB_TEST(nodes_join)
 {
@@ -294,6 +312,31 @@ MOB_TEST(nodes_join)
     assert_int_equal(a.welcome.process_count, PROCESS_BLOCK);
     assert_true(b.welcome.process_first >= a.welcome.process_first + PROCESS_BLOCK);
     assert_int_equal(counts_of(&h).nodes, 2);
+    node_close(&a);
+    node_close(&b);
+    head_stop(&h);
+}
+
+/* Nodes without a local socket do not take each other's place, and no driver is sent to one. */
+MOB_TEST(nameless_nodes_are_told_apart)
+{
+    struct head h = head_start();
+    struct node a = node_of(1, 11, ""), b = node_of(2, 12, "");
+    node_join(&h, &a, 1);
+    node_join(&h, &b, 1);
+    assert_int_equal(counts_of(&h).nodes, 2);
+    head_core_disconnected(h.core, 1, h.now_ms);
+    uint64_t node = a.welcome.node;
+    a.sender.connection = 3;
+    node_join(&h, &a, 2);
+    assert_int_equal(a.welcome.node, node);
+    struct msg_refuse refuse = {0};
+    struct message_head head;
+    struct buffer answer = driver_ask(&h, 7, "boot");
+    struct cursor c = cursor_of(buffer_head(&answer), buffer_size(&answer));
+    assert_true(message_next(&c, &head) && msg_refuse_unpack(&c, &head, &refuse));
+    assert_int_equal(refuse.code, MOB_ENONODE);
+    buffer_fini(&answer);
     node_close(&a);
     node_close(&b);
     head_stop(&h);
@@ -725,24 +768,6 @@ MOB_TEST(goodbye_ends_the_node)
     head_stop(&h);
 }
 
-static struct buffer driver_ask(struct head *h, uint64_t connection, const char *machine)
-{
-    struct buffer b = {0}, answer = {0};
-    struct msg_driver_hello m = {PROTOCOL_VERSION, 3, {0}, view_of(machine)};
-    assert_int_equal(msg_driver_hello_pack(&b, &m), MOB_OK);
-    struct sender sender = {connection, OWN_UID};
-    head_core_on_frame(h->core, &sender, (struct view){buffer_head(&b), buffer_size(&b)},
-                       h->now_ms);
-    head_commit(h);
-    uint64_t to;
-    struct view frame;
-    while (head_core_outgoing(h->core, h->now_ms, &to, &frame))
-        if (to == connection)
-            assert_int_equal(buffer_append(&answer, frame.data, frame.size), MOB_OK);
-    buffer_fini(&b);
-    return answer;
-}
-
 /* A driver is told its home node, at any time and again; before a node has joined it is told to
  * come again. */
 MOB_TEST(driver_finds_its_home)
@@ -821,6 +846,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nodes_join),
+        cmocka_unit_test(nameless_nodes_are_told_apart),
         cmocka_unit_test(job_start_takes_effect_once),
         cmocka_unit_test(stale_job_start_is_ignored),
         cmocka_unit_test(process_blocks_are_given_once),
