@@ -5,10 +5,8 @@
  * before the message that announces them. Turns follow each other without a sleep while there is
  * work; before a sleep every input is looked at once more, in the order that protocol/doorbell.h
  * prescribes. At rest nothing wakes the loop but the core's own deadlines. */
-#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -35,16 +33,21 @@ static void on_bell(struct watch *watch, uint32_t events)
     doorbell_woken(&shell->bell);
 }
 
-static void on_signal(struct watch *watch, uint32_t events)
+static void on_child(struct watch *watch, uint32_t events)
 {
-    struct shell *shell = (struct shell *)((char *)watch - offsetof(struct shell, signal_watch));
+    struct shell *shell = (struct shell *)((char *)watch - offsetof(struct shell, child_watch));
     struct signalfd_siginfo info;
     (void)events;
     while (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info)
-        if (info.ssi_signo == SIGCHLD)
-            sites_reap(shell);
-        else
-            node_shell_stop(shell, MOB_OK, "asked to stop");
+        sites_reap(shell);
+}
+
+static void on_stop(struct watch *watch, uint32_t events)
+{
+    struct shell *shell = (struct shell *)((char *)watch - offsetof(struct shell, stop_watch));
+    (void)events;
+    loop_remove(&shell->loop, watch);
+    node_shell_stop(shell, MOB_OK, "asked to stop");
 }
 
 static void on_life(struct watch *watch, uint32_t events)
@@ -60,20 +63,21 @@ static int watch_process(struct shell *shell, struct mob_err *err)
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
-    sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGINT);
     /* Before there are threads, which inherit it. */
     sigprocmask(SIG_BLOCK, &mask, NULL);
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGPIPE, &ignore, NULL);
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    sigaction(SIGCHLD, &plain, NULL); /* One that ignores it would have no children to reap. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    struct loop *loop = &shell->loop;
+    int life_fd = shell->daemon->life_fd;
     int fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return mob_err_system(err, "making a signalfd");
-    int rc = loop_add(&shell->loop, &shell->signal_watch, fd, EPOLLIN, on_signal, err);
-    if (rc == MOB_OK && shell->config->life_fd >= 0)
-        rc = loop_add(&shell->loop, &shell->life_watch, shell->config->life_fd, EPOLLIN, on_life,
-                      err);
+    int rc = loop_add(loop, &shell->child_watch, fd, EPOLLIN, on_child, err);
+    if (rc == MOB_OK)
+        rc = loop_add(loop, &shell->stop_watch, shell->daemon->signal_fd, EPOLLIN, on_stop, err);
+    if (rc == MOB_OK && life_fd >= 0)
+        rc = loop_add(loop, &shell->life_watch, life_fd, EPOLLIN, on_life, err);
     return rc;
 }
 
@@ -154,18 +158,6 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static void announce(struct shell *shell, const char *line)
-{
-    int fd = shell->config->ready_fd;
-    if (shell->announced || fd < 0)
-        return;
-    shell->announced = true;
-    /* Whoever asked for it may have gone. */
-    ssize_t put = write(fd, line, strlen(line));
-    (void)put;
-    close(fd);
-}
-
 /* Everything that can be done now. Returns the next deadline; 0: there is more to do at once. */
 static uint64_t turn(struct shell *shell)
 {
@@ -180,8 +172,10 @@ static uint64_t turn(struct shell *shell)
     flush(shell);
     next = earlier(next, uplink_write(shell));
     more |= uplink_read(shell);
-    if (node_core_ids_left(shell->core) > 0)
-        announce(shell, "ready\n");
+    if (!shell->announced && node_core_ids_left(shell->core) > 0) {
+        shell->announced = true;
+        daemon_ready(shell->daemon, shell->config->local != NULL ? shell->config->local : "");
+    }
     return more ? 0 : earlier(next, node_core_deadline(shell->core));
 }
 
@@ -244,17 +238,18 @@ static void close_all(struct shell *shell)
     doorbell_close(&shell->bell);
     node_core_destroy(shell->core);
     buffer_fini(&shell->scratch);
-    if (shell->signal_watch.fd > 0)
-        close(shell->signal_watch.fd);
+    if (shell->child_watch.fd > 0)
+        close(shell->child_watch.fd);
     loop_fini(&shell->loop);
 }
 
-int node_shell_run(const struct shell_config *config, struct mob_err *err)
+int node_shell_run(const struct shell_config *config, struct daemon *daemon, struct mob_err *err)
 {
     struct shell *shell = memory_zalloc(sizeof *shell);
     if (shell == NULL)
         return mob_err_set(err, MOB_ENOMEM, "no memory for the node");
     shell->config = config;
+    shell->daemon = daemon;
     shell->now_ms = clock_now_ms();
     shell->bell.page_fd = shell->bell.event_fd = shell->lock_fd = -1;
     launch_raise_files();
@@ -265,11 +260,6 @@ int node_shell_run(const struct shell_config *config, struct mob_err *err)
         if (err != NULL)
             *err = shell->stop_err;
         log_info("node.stopped why=\"%s\"", shell->stop_err.text);
-    }
-    if (rc != MOB_OK && err != NULL) {
-        char line[MOB_ERR_TEXT_MAX + 2];
-        snprintf(line, sizeof line, "%s\n", err->text);
-        announce(shell, line);
     }
     close_all(shell);
     memory_free(shell);

@@ -11,6 +11,7 @@
 #ifndef MOB_NODE_SHELL_H
 #define MOB_NODE_SHELL_H
 #include "node/core.h"
+#include "protocol/daemon.h"
 #include "protocol/sender.h"
 
 struct shell_config {
@@ -18,13 +19,12 @@ struct shell_config {
     const char *head;        /* endpoint */
     const char *local;       /* path or @name of the local socket; NULL: none */
     int driver_fd;           /* control socket of a private driver, or -1 */
-    int life_fd;             /* a pidfd: the node ends at once with that process; or -1 */
-    int ready_fd;            /* told when drivers may come, or -1 */
     struct access access;    /* who may use the node; its token also opens the head */
     uint64_t populate_bytes; /* of each arena, ahead of use */
 };
 
-/* Run until told to stop. Returns MOB_OK after a clean end (SIGTERM, SIGINT, life_fd), when no
- * process that the node started is left; otherwise what failed. */
-int node_shell_run(const struct shell_config *config, struct mob_err *err) MOB_MUST_CHECK;
+/* Run until told to stop. Returns MOB_OK after a clean end (SIGTERM, SIGINT, the end of whom it
+ * follows), when no process that the node started is left; otherwise what failed. */
+int node_shell_run(const struct shell_config *config, struct daemon *daemon,
+                   struct mob_err *err) MOB_MUST_CHECK;
 #endif

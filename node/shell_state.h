@@ -82,10 +82,11 @@ struct uplink;
 
 struct shell {
     const struct shell_config *config;
+    struct daemon *daemon;
     struct loop loop;
     struct node_core *core;
     struct doorbell bell;
-    struct watch bell_watch, signal_watch, life_watch, local_watch;
+    struct watch bell_watch, stop_watch, child_watch, life_watch, local_watch;
     int lock_fd; /* beside the local socket's path */
     struct uplink *uplink;
     struct member *members; /* hash */

@@ -401,7 +401,7 @@ void sites_end_all(struct shell *shell)
             left = true;
         if (!left)
             return;
-        struct pollfd signals = {.fd = shell->signal_watch.fd, .events = POLLIN};
+        struct pollfd signals = {.fd = shell->child_watch.fd, .events = POLLIN};
         struct signalfd_siginfo info;
         if (poll(&signals, 1, SWEEP_MS) > 0 && read(signals.fd, &info, sizeof info) < 0)
             return;
