@@ -3,7 +3,7 @@
  * without a warning, quickly, and do in C++ what they do in C. */
 #include "tests/support/test.h"
 
-#include <time.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/support/program.h"
@@ -49,6 +49,14 @@ static bool is_installed(const char *compiler)
     return found;
 }
 
+/* What the archives of this build were compiled with. */
+static const char *sanitizer(void)
+{
+    return strstr(build_dir, "address") != NULL  ? "-fsanitize=address,undefined "
+           : strstr(build_dir, "thread") != NULL ? "-fsanitize=thread "
+                                                 : "";
+}
+
 /* What users write compiles without a word under the warnings of a strict user. */
 MOB_TEST(right_programs_have_no_warning)
 {
@@ -59,6 +67,29 @@ MOB_TEST(right_programs_have_no_warning)
         snprintf(line, sizeof line,
                  "%s" STRICT "-O2 -c tests/integration/typed_user.c -o %s/user.o", compilers[i][1],
                  work_dir);
+        assert_int_equal(run(line), 0);
+    }
+}
+
+/* The program that the header begins with compiles as it stands there, and runs. */
+MOB_TEST(example_of_the_header_works)
+{
+    char line[8192];
+    snprintf(
+        line, sizeof line,
+        "sed -n '3,/^ [*] Build/{/Build/d;s/^ [*] *//p}' libclient/include/mobula.h >%s/example.c",
+        work_dir);
+    assert_int_equal(run(line), 0);
+    for (size_t i = 0; i < COMPILERS; i++) {
+        if (!is_installed(compilers[i][0]))
+            continue;
+        snprintf(line, sizeof line, "%s" STRICT "-c %s/example.c -o %s/example.o", compilers[i][1],
+                 work_dir, work_dir);
+        assert_int_equal(run(line), 0);
+        snprintf(line, sizeof line,
+                 "%s %s -o %s/example %s/example.o -L%s -lmobula -Wl,-rpath,%s && test "
+                 "\"$(%s/example)\" = 12.5664",
+                 compilers[i][0], sanitizer(), work_dir, work_dir, build_dir, build_dir, work_dir);
         assert_int_equal(run(line), 0);
     }
 }
@@ -83,14 +114,16 @@ static void nested_program(const char *path, unsigned depth)
     assert_int_equal(fclose(f), 0);
 }
 
-static double now_ms(void)
+/* Processor time of all that was run so far: the machine may be busy with other things. */
+static double used_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+    struct rusage u;
+    getrusage(RUSAGE_CHILDREN, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
 }
 
-/* The shortest of several compilations, since others use the machine. */
+/* The shortest of several compilations, since a busy machine is a slow one. */
 static double compile_ms(const char *compiler, const char *path)
 {
     char line[1024];
@@ -98,9 +131,9 @@ static double compile_ms(const char *compiler, const char *path)
     snprintf(line, sizeof line, "%s-Ilibclient/include -Dunique_text=1.0 -c %s -o %s/nested.o",
              compiler, path, work_dir);
     for (unsigned i = 0; i < 5; i++) {
-        double start = now_ms();
+        double start = used_ms();
         assert_int_equal(run(line), 0);
-        double took = now_ms() - start;
+        double took = used_ms() - start;
         best = took < best ? took : best;
     }
     return best;
@@ -172,9 +205,7 @@ MOB_TEST(arguments_are_expanded_once)
 MOB_TEST(cxx_programs_run)
 {
     char line[8192];
-    const char *flags = strstr(build_dir, "address") != NULL  ? "-fsanitize=address,undefined "
-                        : strstr(build_dir, "thread") != NULL ? "-fsanitize=thread "
-                                                              : "";
+    const char *flags = sanitizer();
     snprintf(line, sizeof line,
              "gcc -std=gnu11 %s-D_GNU_SOURCE -I. -Ilibclient/include -c tests/unit/plain_fake.c -o "
              "%s/fake.o",
@@ -214,6 +245,7 @@ int main(int argc, char **argv)
     work_dir = tempdir_create();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_programs_have_no_warning),
+        cmocka_unit_test(example_of_the_header_works),
         cmocka_unit_test(nested_calls_compile_quickly),
         cmocka_unit_test(arguments_are_expanded_once),
         cmocka_unit_test(cxx_programs_run),
