@@ -199,12 +199,13 @@ static void on_object_get(struct client *c, uint64_t process, const struct msg_o
         .process = c->config.self.v,
     };
     struct buffer b = {0};
-    if (msg_error_frame_pack_item(&b, &frame) == MOB_OK) {
+    rc = msg_error_frame_pack_item(&b, &frame);
+    if (rc == MOB_OK) {
         struct msg_object_value answer = {
             .object = m->object, .kind = VALUE_ERROR, .errors = {1, b.data, buffer_size(&b)}};
-        if (send_object_value(c, process, &answer) != MOB_OK)
-            c->counts.refused++;
+        rc = send_object_value(c, process, &answer);
     }
+    c->effect_lost |= rc != MOB_OK;
     buffer_fini(&b);
 }
 

@@ -118,7 +118,7 @@ struct client {
 
     struct client_effect *effects;
     size_t effect_first, effect_count, effect_capacity;
-    bool effect_lost;     /* one found no memory */
+    bool effect_lost;     /* an effect or a last answer found no memory: the client ends */
     uint64_t retry_at_ns; /* something else found no memory; UINT64_MAX: all is said and done */
     int failed;           /* why nothing works any more, or MOB_OK */
     char failed_text[256];

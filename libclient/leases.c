@@ -200,7 +200,7 @@ void on_lease_grant(struct client *c, const struct msg_lease_grant *m, uint64_t 
     struct lease *l = p != NULL && !p->draining ? memory_zalloc(sizeof *l) : NULL;
     if (l == NULL) { /* unknown worker, or no memory: the node gets it back */
         if (peer_send(&c->node, lease_return, &(struct msg_lease_return){m->lease}) != MOB_OK)
-            c->counts.refused++;
+            c->effect_lost = true;
         return;
     }
     l->id.v = m->lease;

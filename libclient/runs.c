@@ -10,9 +10,8 @@ void on_task_run(struct client *c, struct client_peer *from, const struct msg_ta
     c->stop_asked = false; /* it stayed for what it owns, and the node uses it again */
     struct run *r = c->config.worker ? memory_alloc(sizeof *r + m->args.size) : NULL;
     if (r == NULL) { /* not a worker, or no memory: the submitter keeps it */
-        if (peer_send(&from->peer, task_back, (&(struct msg_task_back){m->task, m->attempt})) !=
-            MOB_OK)
-            c->counts.refused++;
+        if (peer_send(&from->peer, task_back, (&(struct msg_task_back){m->task, m->attempt})) != MOB_OK)
+            c->effect_lost = true; /* the submitter learns of it by this client's end */
         return;
     }
     *r = (struct run){.from = from->peer.process,
