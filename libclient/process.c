@@ -94,21 +94,32 @@ static size_t frame_add(char *text, size_t size, size_t at, const struct msg_err
     return text_add(text, size, at, "]");
 }
 
+/* The last frame is where it began, and keeps its room: of those before it, which are links of a chain of tasks, as many
+ * are shown as fit. */
 int error_from_frames(struct mob_error *err, const struct msg_list *frames)
 {
     struct cursor c = cursor_of(frames->data, frames->size);
-    struct msg_error_frame f;
+    struct msg_error_frame f, last = {.code = MOB_EPROTO};
     struct mob_error made = {.code = MOB_EPROTO};
-    size_t at = 0;
-    for (uint32_t i = 0; i < frames->count && msg_error_frame_unpack_item(&c, &f); i++) {
-        if (i == 0)
-            made.code = (int)f.code;
-        else
-            at = text_add(made.text, sizeof made.text, at, "\n  because ");
-        at = frame_add(made.text, sizeof made.text, at, &f);
-        made.root_code = (int)f.code;
-        made.user_code = (int)f.user_code;
+    uint32_t count = 0;
+    while (count < frames->count && msg_error_frame_unpack_item(&c, &last))
+        if (count++ == 0)
+            made.code = (int)last.code;
+    made.root_code = (int)last.code;
+    made.user_code = (int)last.user_code;
+    char root[sizeof made.text - 200];
+    size_t root_size = frame_add(root, sizeof root, 0, &last), at = 0;
+    size_t room = sizeof made.text - root_size - sizeof "  ...\n  because ";
+    c = cursor_of(frames->data, frames->size);
+    for (uint32_t i = 0; i + 1 < count && msg_error_frame_unpack_item(&c, &f); i++) {
+        size_t end = frame_add(made.text, room, at, &f);
+        if (i > 0 && end + 1 >= room) {
+            at = text_add(made.text, sizeof made.text, at, "...\n  because ");
+            break;
+        }
+        at = text_add(made.text, sizeof made.text, end, "\n  because ");
     }
+    text_add(made.text, sizeof made.text, at, "%s", root);
     if (err != NULL)
         *err = made;
     return made.code;

@@ -425,6 +425,17 @@ static bool results_valid(const struct client *c, const struct task *t,
     return true;
 }
 
+/* What the worker says; a worker that does not know the function does not know its name either. */
+static struct failure *failure_received(const struct task *t, const struct msg_list *errors)
+{
+    struct cursor at = cursor_of(errors->data, errors->size);
+    struct msg_error_frame frame;
+    if (errors->count != 1 || !msg_error_frame_unpack_item(&at, &frame) || frame.function.size > 0)
+        return failure_create(errors);
+    frame.function = view_of(t->name != NULL ? t->name : "");
+    return failure_chain(&frame, NULL);
+}
+
 void on_task_done(struct client *c, struct client_peer *from, const struct msg_task_done *m,
                   uint64_t now_ns)
 {
@@ -436,7 +447,7 @@ void on_task_done(struct client *c, struct client_peer *from, const struct msg_t
     l->stalled = false;
     l->idle_since_ns = now_ns;
     if (m->errors.count > 0) {
-        struct failure *f = failure_create(&m->errors);
+        struct failure *f = failure_received(t, &m->errors);
         task_fail(c, t, f != NULL ? f : c->no_memory);
         failure_drop(f);
     } else if (results_valid(c, t, m)) {

@@ -102,9 +102,12 @@ void mob_fail_at(const char *file, int line, int user_code, const char *format, 
     va_start(args, format);
     vsnprintf(task.error.text, sizeof task.error.text, format, args);
     va_end(args);
-    task.error.code = MOB_ETASKFAILED;
-    task.error.user_code = user_code;
-    snprintf(task.place, sizeof task.place, "%s:%d", file, line);
+    /* A code below 0 is the library's own, of arguments and results that cannot be read or made. */
+    task.error.code = user_code < 0 ? user_code : MOB_ETASKFAILED;
+    task.error.user_code = user_code < 0 ? 0 : user_code;
+    task.place[0] = '\0';
+    if (file != NULL)
+        snprintf(task.place, sizeof task.place, "%s:%d", file, line);
     task.failed = true;
 }
 

@@ -74,16 +74,16 @@ static void tie_destroy(struct shell *shell, struct tie *t)
     free(t);
 }
 
-static void send_pair(struct member *to, const struct member *other, unsigned side, int fd)
+static void send_pair(struct member *to, struct mob_process other, const struct channel *bell,
+                      unsigned side, int fd)
 {
     struct buffer bytes = {0};
-    struct msg_peer_open m = {.process = other->channel.process.v, .side = side};
+    struct msg_peer_open m = {.process = other.v, .side = side};
     if (msg_peer_open_pack(&bytes, &m) != MOB_OK)
         abort();
-    const int fds[] = {fd, other->channel.page_fd, other->channel.event_fd};
-    unsigned count = other->channel.event_fd >= 0 ? 3 : 2;
+    const int fds[] = {fd, bell->page_fd, bell->event_fd};
     struct mob_err err;
-    if (channel_send(&to->channel, &bytes, fds, count, &err) != MOB_OK &&
+    if (channel_send(&to->channel, &bytes, fds, bell->event_fd >= 0 ? 3 : 2, &err) != MOB_OK &&
         err.code != MOB_EPEERDIED) {
         log_warn("client.unreachable process=%llu why=\"%s\"",
                  (unsigned long long)to->channel.process.v, err.text);
@@ -92,10 +92,14 @@ static void send_pair(struct member *to, const struct member *other, unsigned si
     buffer_fini(&bytes);
 }
 
+/* One end may have ended since the core asked for this. The other still waits for its descriptors,
+ * because the core has told it of the pair: it gets a pair that is revoked, with its own bell. */
 void members_connect(struct shell *shell, struct mob_process a, struct mob_process b)
 {
+    const struct mob_process names[2] = {a, b};
     struct member *ends[2] = {member_find(shell, a), member_find(shell, b)};
-    if (ends[0] == NULL || ends[1] == NULL || tie_find(shell, a, b) != NULL)
+    bool whole = ends[0] != NULL && ends[1] != NULL;
+    if ((ends[0] == NULL && ends[1] == NULL) || tie_find(shell, a, b) != NULL)
         return;
     struct tie *t = aligned_alloc(128, (sizeof *t + 127) / 128 * 128);
     if (t == NULL)
@@ -108,16 +112,22 @@ void members_connect(struct shell *shell, struct mob_process a, struct mob_proce
     int rc = ring_pair_create(RING_SIZE_DEFAULT, &fd, &err);
     if (rc == MOB_OK)
         rc = ring_open(&t->ring, fd, RING_OBSERVER, &err);
-    if (rc != MOB_OK) {
-        /* Without the pair the two would wait for it for ever. */
+    if (rc != MOB_OK)
         log_error("ring.failed why=\"%s\"", err.text);
-        ends[0]->channel.failed = ends[1]->channel.failed = true;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct member *other = ends[1 - i];
+        if (ends[i] != NULL && rc != MOB_OK) /* it would wait for the pair for ever */
+            ends[i]->channel.failed = true;
+        else if (ends[i] != NULL)
+            send_pair(ends[i], names[1 - i], &(other != NULL ? other : ends[i])->channel, i, fd);
+    }
+    if (rc == MOB_OK && whole) {
+        HASH_ADD(hh, shell->ties, key, sizeof t->key, t);
+    } else {
+        if (rc == MOB_OK)
+            ring_revoke(&t->ring);
         ring_close(&t->ring);
         free(t);
-    } else {
-        HASH_ADD(hh, shell->ties, key, sizeof t->key, t);
-        send_pair(ends[0], ends[1], 0, fd);
-        send_pair(ends[1], ends[0], 1, fd);
     }
     close_fd(&fd);
 }

@@ -1,5 +1,5 @@
-/* graph.c: tasks that depend on tasks: a chain, and a diamond. A reference is an argument like any other, and nobody
- * waits for what is in between. */
+/* graph.c: tasks that depend on tasks: a chain, and a diamond. A reference is an argument like any
+ * other, and nobody waits for what is in between. */
 #include <mobula.h>
 
 enum { LINKS = 1000, WIDTH = 100 };
@@ -19,7 +19,8 @@ MOB_TASK(int, add, (int, x), (int, y))
     return x + y;
 }
 
-/* 0 -> add_one -> add_one -> ... -> add_one. mob_move hands a reference on, so only the last one is left to drop. */
+/* 0 -> add_one -> add_one -> ... -> add_one. mob_move hands a reference on, so only the last one is
+ * left to drop. */
 static MOB_REF(int) chain(void)
 {
     MOB_REF(int) link = mob_remote(add_one, 0);
@@ -51,7 +52,8 @@ int main(int argc, char **argv)
         return mob_print_error(stderr), 1;
     MOB_REF(int) end = chain(), sum = diamond(); /* both are on their way now */
     int length, total;
-    if (mob_take(end, &length, MOB_FOREVER) != MOB_OK || mob_take(sum, &total, MOB_FOREVER) != MOB_OK)
+    if (mob_take(end, &length, MOB_FOREVER) != MOB_OK ||
+        mob_take(sum, &total, MOB_FOREVER) != MOB_OK)
         return mob_print_error(stderr), 1;
     printf("a chain of %d tasks counted to %d\n", LINKS, length);
     printf("a diamond of %d tasks came to %d\n", 2 * WIDTH, total);

@@ -1,4 +1,5 @@
-/* pi.c: Monte Carlo pi. Each task throws darts at a square and counts those that hit the circle in it.
+/* pi.c: Monte Carlo pi. Each task throws darts at a square and counts those that hit the circle in
+ * it.
  *
  *     pi [tasks] [darts for each]              default: 100 tasks of 1,000,000 */
 #include <mobula.h>

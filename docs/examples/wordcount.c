@@ -56,7 +56,8 @@ static void append(struct counts *c, struct word w)
 
 MOB_TASK(counts, count, (mob_bytes, chunk))
 {
-    /* A hash table of numbers of words, at most half full: a word and what ends it are two bytes. */
+    /* A hash table of numbers of words, at most half full: a word and what ends it are two bytes.
+     */
     size_t slots = 2, n = 0, bytes = 0;
     while (slots < chunk.size)
         slots *= 2;
@@ -144,7 +145,7 @@ static mob_bytes chunk_read(FTS *tree)
 }
 
 /* Show how many tasks have ended until all have: a bar on a terminal, else a line now and then. */
-static void watch(const MOB_REF(counts) *tasks, size_t n)
+static void watch(const MOB_REF(counts) * tasks, size_t n)
 {
     bool *ended = must(calloc(n, sizeof *ended)), bar = isatty(STDOUT_FILENO);
     for (size_t done = 0, shown = 0; done < n;) {
@@ -155,8 +156,9 @@ static void watch(const MOB_REF(counts) *tasks, size_t n)
             done += ended[i];
         int full = (int)(done * BAR / n);
         if (bar)
-            printf("\r[%.*s%*s] %zu of %zu tasks%s", full, "########################################",
-                   BAR - full, "", done, n, done == n ? "\n" : "");
+            printf("\r[%.*s%*s] %zu of %zu tasks%s", full,
+                   "########################################", BAR - full, "", done, n,
+                   done == n ? "\n" : "");
         else if (done - shown > n / 5 || done == n)
             printf("%zu of %zu tasks\n", shown = done, n);
         fflush(stdout);
@@ -190,7 +192,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* How many tasks ran on which worker: each result says where it was made. */
-static void workers_print(const MOB_REF(counts) *tasks, size_t n)
+static void workers_print(const MOB_REF(counts) * tasks, size_t n)
 {
     int *workers = must(calloc(n, sizeof *workers));
     struct counts c;

@@ -1,15 +1,18 @@
-/* References, waiting and completions on a real cluster. The program is tests/programs/api_references.c. */
+/* References, waiting and completions on a real cluster. The program is
+ * tests/programs/api_references.c. */
 #include "tests/support/test.h"
 
 #include "tests/support/user.h"
 
-/* A parameter receives the value after it exists, one of type MOB_REF the reference at once, also inside tasks. */
+/* A parameter receives the value after it exists, one of type MOB_REF the reference at once, also
+ * inside tasks. */
 MOB_TEST(references_as_values_and_as_references)
 {
     user_runs("api_references", "arguments");
 }
 
-/* Each of several results is a reference of its own; all of them have the error of a task that failed. */
+/* Each of several results is a reference of its own; all of them have the error of a task that
+ * failed. */
 MOB_TEST(several_results)
 {
     user_runs("api_references", "several");

@@ -1,5 +1,5 @@
-/* api_references.c: references as values and as references, several results, put, copy, drop, waiting, and completions
- * that a poll loop reads. */
+/* api_references.c: references as values and as references, several results, put, copy, drop,
+ * waiting, and completions that a poll loop reads. */
 #include "tests/programs/check.h"
 
 #include <poll.h>
@@ -80,7 +80,8 @@ static void arguments(void)
 
 /* ---- several results ---- */
 
-MOB_TASK_RESULTS(divide, ((int64_t, quotient), (int64_t, rest), (mob_text, text)), (int64_t, a), (int64_t, b))
+MOB_TASK_RESULTS(divide, ((int64_t, quotient), (int64_t, rest), (mob_text, text)), (int64_t, a),
+                 (int64_t, b))
 {
     if (b == 0) {
         mob_fail(3, "division of %d by zero", (int)a);
@@ -129,7 +130,8 @@ static void waiting(void)
     gate_close();
     for (int i = 0; i < N; i++)
         refs[i] = i == 2 ? mob_remote(gated, (mob_text)gate, i) : number(i);
-    CHECK(mob_wait(refs, N, N - 1, SOON, ready) == MOB_OK && ready_count(ready, N) == N - 1 && !ready[2]);
+    CHECK(mob_wait(refs, N, N - 1, SOON, ready) == MOB_OK && ready_count(ready, N) == N - 1 &&
+          !ready[2]);
     CHECK(mob_wait(refs, N, 1, 0, ready) == MOB_OK && ready_count(ready, N) == N - 1);
     CHECK(mob_wait(refs, N, 0, 0, ready) == MOB_OK);
     int64_t start = check_now_ms();
@@ -237,8 +239,12 @@ static void completions(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        {"arguments", arguments}, {"several", several}, {"waiting", waiting},
-        {"copies", copies},       {"diamond", diamond}, {"completions", completions},
+        {"arguments", arguments},
+        {"several", several},
+        {"waiting", waiting},
+        {"copies", copies},
+        {"diamond", diamond},
+        {"completions", completions},
         {NULL, NULL},
     };
     return check_main(&argc, &argv, cases);

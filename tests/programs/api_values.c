@@ -90,7 +90,8 @@ MOB_TASK(size_t, size_of, (mob_bytes, b))
 static void sizes(void)
 {
     START(.cpus = 2);
-    static const size_t all[] = {0, 1, 7, 63, 4096, 65535, 102399, 102400, 102401, 1000000, 5000001};
+    static const size_t all[] = {0,      1,      7,      63,      4096,   65535,
+                                 102399, 102400, 102401, 1000000, 5000001};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         mob_bytes b;
         size_t size;
@@ -99,12 +100,14 @@ static void sizes(void)
         MOB_REF(mob_bytes) put = mob_put(mob_bytes, b);
         CHECK(mob_take(mob_remote(size_of, b), &size, SOON) == MOB_OK && size == all[i]);
         CHECK(mob_take(mob_remote(size_of, r), &size, SOON) == MOB_OK && size == all[i]);
-        CHECK(mob_take(mob_remote(size_of, mob_move(put)), &size, SOON) == MOB_OK && size == all[i]);
+        CHECK(mob_take(mob_remote(size_of, mob_move(put)), &size, SOON) == MOB_OK &&
+              size == all[i]);
         mob_drop(r);
     }
 }
 
-/* An argument that is too long for the ring and for inline goes by the store, a thousand times over. */
+/* An argument that is too long for the ring and for inline goes by the store, a thousand times
+ * over. */
 static void many(void)
 {
     START(.cpus = 2);
@@ -134,11 +137,12 @@ static void full(void)
 
     int64_t start = check_now_ms();
     MOB_REF(mob_bytes) second = mob_put(mob_bytes, mob_bytes_of(data, 40 * MIB));
-    CHECK_FAILS(mob_get(second, &b, SOON), MOB_ESTOREFULL, "full");
+    CHECK_FAILS(mob_get(second, &b, SOON), MOB_ESTOREFULL, "41943168 bytes");
     CHECK(check_now_ms() - start < 2000);
     mob_drop(second);
     MOB_REF(mob_bytes) third = mob_remote(filled, (size_t)40 * MIB, 'b');
-    CHECK(mob_get(third, &b, SOON) == MOB_ESTOREFULL || mob_last_error()->root_code == MOB_ESTOREFULL);
+    CHECK(mob_get(third, &b, SOON) == MOB_ESTOREFULL ||
+          mob_last_error()->root_code == MOB_ESTOREFULL);
     CHECK(check_now_ms() - start < 5000);
     mob_drop(third);
 
@@ -151,7 +155,7 @@ static void full(void)
 
 int main(int argc, char **argv)
 {
-    static const struct check_case cases[] = {{"large", large}, {"sizes", sizes},
-                                              {"many", many},   {"full", full},   {NULL, NULL}};
+    static const struct check_case cases[] = {
+        {"large", large}, {"sizes", sizes}, {"many", many}, {"full", full}, {NULL, NULL}};
     return check_main(&argc, &argv, cases);
 }

@@ -1,5 +1,6 @@
-/* check.h: the frame of a user's program that is a test: one of several named cases, chosen by its first argument. A case
- * starts a cluster, calls Mobula, and checks what comes back; the program's status says whether all was right. */
+/* check.h: the frame of a user's program that is a test: one of several named cases, chosen by its
+ * first argument. A case starts a cluster, calls Mobula, and checks what comes back; the program's
+ * status says whether all was right. */
 #ifndef MOB_TEST_PROGRAMS_CHECK_H
 #define MOB_TEST_PROGRAMS_CHECK_H
 #include <mobula.h>

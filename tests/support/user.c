@@ -1,4 +1,5 @@
-/* user.c: see user.h. A failure shows what the program wrote, since that is where it says what was wrong. */
+/* user.c: see user.h. A failure shows what the program wrote, since that is where it says what was
+ * wrong. */
 #include "tests/support/user.h"
 
 #include <dirent.h>
@@ -18,16 +19,19 @@ char *user_path(const char *name)
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     assert_true(n > 0);
     own[n] = '\0';
-    assert_true(asprintf(&path, "%s/../../%s", dirname(own), name) > 0); /* of tests/integration/test_x */
+    assert_true(asprintf(&path, "%s/../../%s", dirname(own), name) >
+                0); /* of tests/integration/test_x */
     return path;
 }
 
-struct program *user_start_with(const char *program, const char *what, const char *more, const char *const env[])
+struct program *user_start_with(const char *program, const char *what, const char *more,
+                                const char *const env[])
 {
     char name[128];
     snprintf(name, sizeof name, "tests/programs/%s", program);
     char *path = user_path(name);
-    struct program *p = program_start((const char *const[]){path, what, what != NULL ? more : NULL, NULL}, env);
+    struct program *p =
+        program_start((const char *const[]){path, what, what != NULL ? more : NULL, NULL}, env);
     free(path);
     return p;
 }
@@ -43,8 +47,8 @@ void user_ends(struct program *p, int status)
     int got = program_wait(p, END_MS);
     bool gone = wait_until(program_others(p) == 0 && user_left_nothing(pid), GONE_MS);
     if (got != status || !gone)
-        print_error("status %d, %u processes left; stdout:\n%sstderr:\n%s", got, program_others(p), program_stdout(p),
-                    program_stderr(p));
+        print_error("status %d, %u processes left; stdout:\n%sstderr:\n%s", got, program_others(p),
+                    program_stdout(p), program_stderr(p));
     program_destroy(p);
     assert_int_equal(got, status);
     assert_true(gone);
@@ -79,8 +83,9 @@ unsigned user_workers(const struct program *driver, pid_t *pids, unsigned pids_m
     if (!process_read(program_pid(driver), own, &above))
         return 0;
     for (unsigned i = 0; i < n && i < PIDS_MAX && found < pids_max; i++)
-        if (process_read(all[i], name, &parent) && strcmp(name, own) == 0 && parent != program_pid(driver) &&
-            process_read(parent, parent_name, &above) && strcmp(parent_name, own) == 0)
+        if (process_read(all[i], name, &parent) && strcmp(name, own) == 0 &&
+            parent != program_pid(driver) && process_read(parent, parent_name, &above) &&
+            strcmp(parent_name, own) == 0)
             pids[found++] = all[i];
     return found;
 }
@@ -107,5 +112,6 @@ bool user_left_nothing(pid_t driver)
     if (sockets != NULL)
         fclose(sockets);
     const char *temp = getenv("TMPDIR");
-    return !found && !directory_has("/dev/shm", "mobula") && !directory_has(temp != NULL ? temp : "/tmp", socket);
+    return !found && !directory_has("/dev/shm", "mobula") &&
+           !directory_has(temp != NULL ? temp : "/tmp", socket);
 }
