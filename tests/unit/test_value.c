@@ -147,6 +147,50 @@ MOB_TEST(types_are_checked)
     assert_int_equal(decode(MOB_INFO(mob_text), "", 0, &s, &err), MOB_EENCODING);
 }
 
+/* Bytes that are almost a value are refused: text without its NUL, something behind the end, a pad
+ * or a length that is longer than what there is, a number that does not fit, a raw header that
+ * tells another size. */
+MOB_TEST(malformed_values_are_refused)
+{
+#define CASE(type, ...)                                                                            \
+    {                                                                                              \
+        type, sizeof((unsigned char[]){__VA_ARGS__}),                                              \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+    static const struct {
+        const struct mob_type *type;
+        size_t size;
+        unsigned char bytes[80];
+    } cases[] = {
+        CASE(MOB_INFO(mob_text), 0x92, MOB_KIND_TEXT, 0xa1, 'x'),
+        CASE(MOB_INFO(mob_text), 0x92, MOB_KIND_TEXT, 0xa0),
+        CASE(MOB_INFO(mob_text), 0x92, MOB_KIND_TEXT, 0xa2, 'x'),
+        CASE(MOB_INFO(int8_t), 0x92, MOB_KIND_INT8, 5, 5),
+        CASE(MOB_INFO(int8_t), 0x92, MOB_KIND_INT8, 0xcc, 200),
+        CASE(MOB_INFO(uint8_t), 0x92, MOB_KIND_UINT8, 0xff),
+        CASE(MOB_INFO(int8_t), 0x91, MOB_KIND_INT8),
+        CASE(MOB_INFO(mob_int8s), 0x92, VALUE_ARRAY_TAG + MOB_KIND_INT8, 0xc7, 2, 1, 2, 0),
+        CASE(MOB_INFO(mob_int8s), 0x92, VALUE_ARRAY_TAG + MOB_KIND_INT8, 0xc7, 0, 1),
+        CASE(MOB_INFO(mob_int16s), 0x92, VALUE_ARRAY_TAG + MOB_KIND_INT16, 0xc7, 2, 1, 0, 7),
+        CASE(MOB_INFO(mob_bytes), 0x93, MOB_KIND_BYTES, 1, 0xc4, 0, 'x'),
+        CASE(MOB_INFO(mob_bytes), 0x92, MOB_KIND_BYTES, 0xc7, 1, 2, 0),
+        CASE(MOB_INFO(inners), 0x92, 0xa6, 'i', 'n', 'n', 'e', 'r', 's', 0xdd, 0xff, 0xff, 0xff,
+             0xff),
+        CASE(MOB_INFO(MOB_REF(double)), 0x92, MOB_KIND_REF, 0xd7, 2, 0, 0, 0, 0, 0, 0, 0, 0),
+    };
+#undef CASE
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        everything out;
+        struct mob_err err = {MOB_OK, ""};
+        assert_int_equal(decode(cases[i].type, cases[i].bytes, cases[i].size, &out, &err),
+                         MOB_EENCODING);
+        assert_true(err.text[0] != '\0');
+    }
+    assert_int_equal(block_count, 0);
+}
+
 /* A struct as an older and a newer program have it. */
 MOB_STRUCT(person, (mob_text, name), (int32_t, age));
 static const struct mob_field person_fields_then[] = {
@@ -331,6 +375,7 @@ int main(void)
         cmocka_unit_test(fields_keep_their_type),
         cmocka_unit_test(impossible_values_are_refused),
         cmocka_unit_test(nested_structs_round_trip),
+        cmocka_unit_test(malformed_values_are_refused),
         cmocka_unit_test(hostile_bytes_are_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
