@@ -3,6 +3,8 @@
 
 #include "tests/sim/recipes.h"
 
+enum { FIB_WORKERS_MORE = 4 }; /* beyond the depth of the recursion */
+
 static void check_client(struct sim *s, struct process *p, bool whole)
 {
     struct client_counts n;
@@ -35,6 +37,9 @@ void check_all(struct sim *s)
             check_client(s, p, true);
     daemons_check(s);
     daemons_replay(s);
+    const struct weather *w = &s->weather;
+    if (w->program == PROGRAM_FIB && w->calm && w->cpus == 1 && s->workers_most > w->fib + FIB_WORKERS_MORE)
+        sim_fail(s, "a recursion %" PRIu32 " deep on one cpu took %" PRIu32 " workers", w->fib, s->workers_most);
 }
 
 static void on_done(struct sim *s, const struct event *e)

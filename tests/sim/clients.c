@@ -57,6 +57,7 @@ void process_die(struct sim *s, struct process *p, uint32_t by_signal)
     TRACE(s, p, "ends by signal %" PRIu32 " while it runs %" PRIu64 ".%" PRIu64, by_signal, p->mark_owner, p->mark);
     p->alive = false;
     p->exit_signal = by_signal;
+    s->deaths += by_signal != 0;
     if (p->mark != 0)
         oracle_death(s, p->mark_owner, p->mark);
     client_destroy(p->client);
@@ -79,7 +80,9 @@ bool process_step(struct sim *s, struct process *p)
     if (p->dies_in == 0 || --p->dies_in != 0)
         return false;
     TRACE(s, p, "is struck between a step and what it sends");
-    if (p->kind == PROCESS_NODE)
+    if (p->kind == PROCESS_HEAD)
+        head_kill(s);
+    else if (p->kind == PROCESS_NODE)
         node_kill(s);
     else
         process_die(s, p, 9);

@@ -72,6 +72,8 @@ static void head_settle(struct sim *s)
     struct head_effect effect;
     struct view frame;
     uint64_t connection;
+    if (process_step(s, s->head))
+        return;
     if (head_core_commit(d->head, &commit)) {
         if (commit.number != d->commits + 1)
             sim_fail(s, "the head commits %" PRIu64 " after %" PRIu64, commit.number, d->commits);
@@ -179,8 +181,9 @@ void node_disconnect(struct sim *s)
         return;
     d->connected = false;
     TRACE(s, s->node, "is disconnected");
-    sim_after(s, random_skewed(&s->random, 0, 50 * MS),
-              (struct event){.run = on_disconnected, .process = s->head, .a = d->connection});
+    if (s->head != NULL)
+        sim_after(s, random_skewed(&s->random, 0, 50 * MS),
+                  (struct event){.run = on_disconnected, .process = s->head, .a = d->connection});
     sim_after(s, random_skewed(&s->random, MS, 50 * MS),
               (struct event){.run = on_connect, .process = s->node, .a = d->connection});
 }
@@ -277,6 +280,17 @@ static void on_zygote(struct sim *s, const struct event *e)
         node_core_zygote_ready(s->daemons->core, job, ms(s));
     }
     node_settle(s);
+}
+
+/* The workers of a zygote die with it. */
+void zygote_kill(struct sim *s, struct mob_job job)
+{
+    TRACE(s, s->node, "the zygote of job %" PRIu64 " is killed", job.v);
+    for (struct process *p = s->processes; p != NULL; p = p->next)
+        if (p->alive && p->kind == PROCESS_WORKER && p->job.v == job.v)
+            process_die(s, p, 9);
+    sim_after(s, random_skewed(&s->random, 0, 3 * MS),
+              (struct event){.run = on_zygote, .process = s->node, .a = job.v, .b = 1});
 }
 
 static void on_welcome(struct sim *s, const struct event *e)
@@ -407,6 +421,8 @@ static void hello_give(struct sim *s, struct process *p)
         while (*at != NULL)
             at = &(*at)->next;
         *at = h;
+    } else if (p->id.v == 0 && err.code == MOB_ELIMIT) {
+        driver_refused(s, p, err.text);
     } else if (p->id.v == 0) {
         sim_fail(s, "the node refuses a driver: %s", err.text);
     }
@@ -475,7 +491,9 @@ static void effect_do(struct sim *s, const struct node_effect *e)
             driver_refused(s, p, e->text);
         break;
     case NODE_KILL:
-        s->kills_by_node++;
+        if (s->deaths == 0 && s->start_failures == 0 && s->weather.freeze_every_ns == 0)
+            sim_fail(s, "the node has %s killed, and nobody has died", p->name);
+        p->doomed = true;
         if (p->alive)
             sim_after(s, random_skewed(&s->random, 0, MS), (struct event){.run = on_kill, .process = p});
         break;
@@ -507,7 +525,8 @@ void node_settle(struct sim *s)
             ring_flush(s, peer);
     struct peer *head = d->welcomed ? node_core_head(d->core) : NULL;
     while (d->connected && link_outgoing(&d->link, head, ms(s), &frame))
-        network_send(s, s->node, s->head, frame);
+        if (s->head != NULL)
+            network_send(s, s->node, s->head, frame);
     uint64_t at = node_core_deadline(d->core), link_at = d->connected ? link_deadline(&d->link) : UINT64_MAX;
     tick_schedule(s, s->node, at < link_at ? at : link_at, on_node_tick);
 }
@@ -530,7 +549,7 @@ static void node_start(struct sim *s)
         .page_bytes = PAGE,
         .extent_bytes = s->weather.extent_bytes,
         .workers_max = s->weather.workers_max,
-        .clients_max = 256,
+        .clients_max = s->weather.clients_max,
         .inline_max = s->weather.inline_max,
         .retries = s->weather.retries,
         .idle_worker_ms = s->weather.idle_worker_ms,
@@ -571,7 +590,7 @@ void node_kill(struct sim *s)
     if (node == NULL)
         return;
     TRACE(s, node, "is killed, with all local processes");
-    if (s->daemons->connected)
+    if (s->daemons->connected && s->head != NULL)
         sim_after(s, random_skewed(&s->random, 0, 100 * MS),
                   (struct event){.run = on_disconnected, .process = s->head, .a = s->daemons->connection});
     s->daemons->connected = false;
@@ -584,9 +603,12 @@ void node_kill(struct sim *s)
     sim_after(s, random_skewed(&s->random, MS, 100 * MS), (struct event){.run = on_node_start});
 }
 
-void daemons_create(struct sim *s)
+/* A head from what the disk has. */
+static struct head_core *head_make(struct sim *s)
 {
+    struct daemons *d = s->daemons;
     struct mob_err err;
+    struct head_core *core;
     struct head_config config = {
         .access = {.own_uid = UID},
         .connections_max = 64,
@@ -596,17 +618,51 @@ void daemons_create(struct sim *s)
         .history_max = 4,
         .objects_max = 100000,
         .blocks_max = 1000,
-        .process_block = random_between(&s->random, 4, 64),
+        .process_block = s->weather.process_block,
         .node_lost_ms = 4 * s->weather.load_ms,
         .refused_ms = 20,
     };
+    if (head_core_create(&core, &config, &err) != MOB_OK ||
+        head_core_replay(core, (struct view){buffer_head(&d->journal), buffer_size(&d->journal)}, &err) != MOB_OK)
+        sim_fail(s, "the head cannot be made from its journal: %s", err.text);
+    return core;
+}
+
+static void head_start(struct sim *s)
+{
+    struct daemons *d = s->daemons;
+    s->head = process_create(s, PROCESS_HEAD);
+    d->head = head_make(s);
+    head_core_start(d->head, d->commits, ms(s));
+    head_settle(s);
+}
+
+static void on_head_start(struct sim *s, const struct event *e)
+{
+    (void)e;
+    head_start(s);
+}
+
+/* What was not committed is lost, and nothing of it was told to anybody. */
+void head_kill(struct sim *s)
+{
+    if (s->head == NULL)
+        return;
+    TRACE(s, s->head, "is killed");
+    s->head->alive = false;
+    s->head = NULL;
+    head_core_destroy(s->daemons->head);
+    s->daemons->head = NULL;
+    if (s->node != NULL)
+        node_disconnect(s);
+    sim_after(s, random_skewed(&s->random, MS, 100 * MS), (struct event){.run = on_head_start});
+}
+
+void daemons_create(struct sim *s)
+{
     s->daemons = calloc(1, sizeof *s->daemons);
     sim_need(s, s->daemons);
-    s->head = process_create(s, PROCESS_HEAD);
-    if (head_core_create(&s->daemons->head, &config, &err) != MOB_OK)
-        sim_fail(s, "the head cannot be created: %s", err.text);
-    head_core_start(s->daemons->head, 0, 0);
-    head_settle(s);
+    head_start(s);
     node_start(s);
 }
 
@@ -625,7 +681,7 @@ bool daemons_at_rest(struct sim *s, char *what, size_t size)
 {
     struct node_counts n;
     struct head_counts h;
-    if (s->node == NULL || !s->daemons->connected) {
+    if (s->head == NULL || s->node == NULL || !s->daemons->connected) {
         snprintf(what, size, "the node is not connected");
         return false;
     }
@@ -647,7 +703,7 @@ void daemons_check(struct sim *s)
     struct mob_err err;
     if (s->node != NULL && !node_core_check(s->daemons->core, &err))
         sim_fail(s, "node_core_check: %s", err.text);
-    if (!head_core_check(s->daemons->head, &err))
+    if (s->head != NULL && !head_core_check(s->daemons->head, &err))
         sim_fail(s, "head_core_check: %s", err.text);
 }
 
@@ -655,14 +711,8 @@ void daemons_check(struct sim *s)
 void daemons_replay(struct sim *s)
 {
     struct daemons *d = s->daemons;
-    struct head_config config = {.connections_max = 64, .nodes_max = 8, .jobs_max = 16, .workers_max = 4096,
-                                 .history_max = 4, .objects_max = 100000, .blocks_max = 1000, .process_block = 8};
-    struct head_core *again;
+    struct head_core *again = head_make(s);
     struct buffer is = {0}, was = {0};
-    struct mob_err err;
-    if (head_core_create(&again, &config, &err) != MOB_OK ||
-        head_core_replay(again, (struct view){buffer_head(&d->journal), buffer_size(&d->journal)}, &err) != MOB_OK)
-        sim_fail(s, "the head's journal cannot be replayed: %s", err.text);
     if (head_core_dump(d->head, &is) != MOB_OK || head_core_dump(again, &was) != MOB_OK)
         sim_need(s, NULL);
     if (buffer_size(&is) != buffer_size(&was) || memcmp(buffer_head(&is), buffer_head(&was), buffer_size(&is)) != 0)

@@ -105,6 +105,29 @@ static void on_kill_node(struct sim *s, const struct event *e)
     repeat(s, s->weather.kill_node_every_ns, on_kill_node);
 }
 
+static void on_kill_head(struct sim *s, const struct event *e)
+{
+    (void)e;
+    if (faults_over(s))
+        return;
+    if (s->head != NULL && random_chance(&s->random, 300))
+        head_kill(s);
+    else if (s->head != NULL)
+        s->head->dies_in = (uint32_t)random_between(&s->random, 1, 10);
+    repeat(s, s->weather.kill_head_every_ns, on_kill_head);
+}
+
+static void on_kill_zygote(struct sim *s, const struct event *e)
+{
+    (void)e;
+    if (faults_over(s))
+        return;
+    struct process *driver = pick(s, PROCESS_DRIVER);
+    if (driver != NULL && driver->job.v != 0)
+        zygote_kill(s, driver->job);
+    repeat(s, s->weather.kill_zygote_every_ns, on_kill_zygote);
+}
+
 /* ---- freezing and cutting ---- */
 
 static void on_freeze(struct sim *s, const struct event *e)
@@ -213,6 +236,8 @@ void faults_create(struct sim *s)
     repeat(s, w->kill_worker_every_ns, on_kill_worker);
     repeat(s, w->kill_driver_every_ns, on_kill_driver);
     repeat(s, w->kill_node_every_ns, on_kill_node);
+    repeat(s, w->kill_head_every_ns, on_kill_head);
+    repeat(s, w->kill_zygote_every_ns, on_kill_zygote);
     repeat(s, w->freeze_every_ns, on_freeze);
     repeat(s, w->partition_every_ns, on_partition);
     repeat(s, w->lie_every_ns, on_lie);

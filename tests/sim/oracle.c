@@ -127,14 +127,27 @@ void oracle_death(struct sim *s, uint64_t owner, uint64_t seq)
 static bool owner_died(struct sim *s, const struct truth *t)
 {
     const struct process *owner = process_find(s, t->id.owner);
-    return owner != NULL && !owner->alive && !owner->leaves;
+    return owner != NULL && (owner->doomed || (!owner->alive && !owner->leaves));
 }
 
 /* Workers failed to start, or the head may have been out of reach for so long that the process ids ran out. */
 static bool starts_may_fail(const struct sim *s)
 {
     const struct weather *w = &s->weather;
-    return s->start_failures > 0 || w->lose != 0 || w->partition_every_ns != 0 || w->freeze_every_ns != 0 || w->kill_node_every_ns != 0;
+    return s->start_failures > 0 || w->lose != 0 || w->partition_every_ns != 0 || w->freeze_every_ns != 0 ||
+           w->kill_node_every_ns != 0 || w->kill_head_every_ns != 0;
+}
+
+/* All workers that a job, or the node, may have were there at some time. */
+static bool workers_may_lack(const struct sim *s)
+{
+    return s->workers_most >= s->weather.workers_max || s->workers_most + s->drivers_made >= s->weather.clients_max;
+}
+
+static bool owner_leaves(struct sim *s, const struct truth *t)
+{
+    const struct process *owner = process_find(s, t->id.owner);
+    return owner != NULL && owner->leaves;
 }
 
 static bool may_fail(struct sim *s, const struct truth *t);
@@ -152,6 +165,8 @@ static bool excused(struct sim *s, const struct truth *t, const struct outcome *
     const struct spec *spec = t->spec != 0 ? s->oracle->specs[t->spec - 1] : NULL;
     if (o->code == MOB_EOWNERDIED)
         return owner_died(s, t);
+    if (o->code == MOB_ESHUTDOWN)
+        return owner_leaves(s, t);
     if (spec == NULL)
         return false;
     switch (o->code) {
@@ -159,20 +174,21 @@ static bool excused(struct sim *s, const struct truth *t, const struct outcome *
     case MOB_ETASKFAILED: return o->user_code == USER_CODE_EXCUSED && spec->excused;
     case MOB_EDEPENDENCY: return argument_may_fail(s, spec);
     case MOB_EWORKERSTART: return starts_may_fail(s);
-    case MOB_EWORKERSMAX: return s->workers_most >= s->weather.workers_max;
+    case MOB_EWORKERSMAX: return workers_may_lack(s);
     default: return false;
     }
 }
 
 static bool may_fail(struct sim *s, const struct truth *t)
 {
-    if (t->outcome.code != MOB_OK || (t->seen && t->first_seen.code != MOB_OK) || owner_died(s, t))
+    if (t->outcome.code != MOB_OK || (t->seen && t->first_seen.code != MOB_OK) || owner_died(s, t) ||
+        owner_leaves(s, t))
         return true;
     if (t->spec == 0)
         return false;
     const struct spec *spec = s->oracle->specs[t->spec - 1];
     return spec->deaths >= spec->attempts_max || spec->excused || starts_may_fail(s) ||
-           s->workers_most >= s->weather.workers_max || argument_may_fail(s, spec);
+           workers_may_lack(s) || argument_may_fail(s, spec);
 }
 
 /* ---- seeing ---- */

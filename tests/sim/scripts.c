@@ -5,7 +5,7 @@
 
 #include "tests/sim/scripts.h"
 
-enum { REFS_FEW = 40, FIB_MOST = 11, TRY_LONG_MS = 30 };
+enum { REFS_FEW = 40, TRY_LONG_MS = 30 };
 
 /* ---- what every script does ---- */
 
@@ -151,7 +151,7 @@ static void op_submit(struct sim *s, struct thread *t)
         r.depth = (uint32_t)random_between(&s->random, 1, 3);
     } else if (s->weather.program == PROGRAM_FIB) {
         r.kind = RECIPE_FIB;
-        r.depth = (uint32_t)random_between(&s->random, 3, FIB_MOST);
+        r.depth = s->weather.fib;
         t->operations_left = 0;
     }
     submit_recipe(s, t, &r);
@@ -335,6 +335,21 @@ static void finish(struct sim *s, struct thread *t)
         check_driver_done(s, p);
 }
 
+/* mob_shutdown with work under way: whatever waits must end. */
+static void leave_early(struct sim *s, struct process *p)
+{
+    struct client_counts n;
+    TRACE(s, p, "shuts down with work under way");
+    client_fail_all(p->client, MOB_ESHUTDOWN, "the program shuts down", s->now_ns);
+    for (uint32_t i = 0; i < p->thread_count; i++)
+        if (p->threads[i]->waiting && p->threads[i]->waiter.needed > 0 && !p->threads[i]->waiter.done)
+            sim_fail(s, "a thread of %s waits on after the shutdown", p->name);
+    client_counts(p->client, &n);
+    if (n.tasks != 0)
+        sim_fail(s, "%s has %" PRIu64 " tasks after its shutdown", p->name, n.tasks);
+    process_leave(s, p);
+}
+
 void driver_step(struct sim *s, struct thread *t)
 {
     struct process *p = t->process;
@@ -347,8 +362,7 @@ void driver_step(struct sim *s, struct thread *t)
     case DRIVER_NEXT:
         if (t->operations_left == 0) {
             if (random_chance(&s->random, 60)) {
-                TRACE(s, p, "leaves with work under way");
-                process_leave(s, p);
+                leave_early(s, p);
                 return;
             }
             t->state = DRIVER_FINISH;

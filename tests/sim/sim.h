@@ -50,14 +50,17 @@ struct weather {
     uint64_t ring_delay_ns;
     uint32_t ring_parts;      /* per mille of reads that take only a part */
     size_t ring_bytes;
-    uint64_t kill_worker_every_ns, kill_driver_every_ns, kill_node_every_ns, freeze_every_ns,
+    uint64_t kill_worker_every_ns, kill_driver_every_ns, kill_node_every_ns, kill_head_every_ns,
+        kill_zygote_every_ns, freeze_every_ns,
         lie_every_ns; /* 0: never */
     uint32_t start_fails, start_hangs; /* per mille */
     uint32_t cpus, workers_max, threads, operations, retries;
     uint32_t drivers;         /* in all */
     uint32_t program;         /* enum program */
+    uint32_t fib;             /* how deep the recursion is */
     uint64_t window_ns, inline_max, store_bytes, extent_bytes, lease_idle_ns;
-    uint64_t idle_worker_ms, load_ms, start_worker_ms;
+    uint64_t idle_worker_ms, load_ms, start_worker_ms, process_block;
+    uint32_t clients_max;
     uint32_t task_us;         /* longest body of a common task */
     uint32_t check_every;     /* events */
 };
@@ -123,7 +126,7 @@ struct process {
     uint64_t mark;        /* worker: the task that it runs, for its submitter and node */
     uint64_t mark_owner;
     bool reaped;          /* worker: the node was told of its end */
-    bool was_ready, leaves;
+    bool was_ready, leaves, doomed; /* doomed: the node has it killed */
     uint32_t exit_signal;
     uint32_t life;        /* node: how often it was started before */
 };
@@ -154,7 +157,7 @@ struct sim {
     struct oracle *oracle;
     uint64_t cut_until[2]; /* node to head, head to node */
     uint32_t drivers_made, drivers_open, drivers_coming;
-    uint32_t start_failures, kills, kills_by_node;
+    uint32_t start_failures, kills, deaths;
     uint32_t workers_alive, workers_most;
     uint64_t tasks_started, tasks_ended;
 };
@@ -203,6 +206,8 @@ struct node_core *daemons_node_core(struct sim *s);
 void node_settle(struct sim *s);
 void node_on_frame(struct sim *s, struct peer *from, struct view frame);
 void node_kill(struct sim *s);
+void zygote_kill(struct sim *s, struct mob_job job);
+void head_kill(struct sim *s);
 void node_disconnect(struct sim *s);
 void node_new_session(struct sim *s); /* on the connection that it has */
 void node_driver_connects(struct sim *s, struct process *driver);

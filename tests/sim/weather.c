@@ -24,6 +24,8 @@ static void draw_faults(struct weather *w, struct random *r)
     w->kill_worker_every_ns = PICK(r, 0, 2 * MS, 10 * MS, 40 * MS, 200 * MS);
     w->kill_driver_every_ns = PICK(r, 0, 0, 100 * MS, 500 * MS);
     w->kill_node_every_ns = PICK(r, 0, 0, 0, 0, 800 * MS);
+    w->kill_head_every_ns = PICK(r, 0, 0, 0, 200 * MS);
+    w->kill_zygote_every_ns = PICK(r, 0, 0, 0, 100 * MS);
     w->freeze_every_ns = PICK(r, 0, 0, 20 * MS, 200 * MS);
     w->lie_every_ns = PICK(r, 0, 5 * MS, 50 * MS);
     w->start_fails = (uint32_t)PICK(r, 0, 0, 0, 20, 200);
@@ -42,6 +44,7 @@ static void draw_program(struct weather *w, struct random *r)
     if (w->program == PROGRAM_FIB) {
         w->drivers = 1;
         w->threads = 1;
+        w->fib = random_chance(r, 50) ? 15 : (uint32_t)random_between(r, 3, 11);
     }
     if (w->program == PROGRAM_BURST) {
         w->drivers = (uint32_t)random_between(r, 1, 2);
@@ -58,6 +61,8 @@ void weather_draw(struct weather *w, struct random *r)
     w->ring_bytes = (size_t)PICK(r, 512, 4096, 65536, 65536);
     w->cpus = (uint32_t)random_between(r, 1, 4);
     w->workers_max = (uint32_t)PICK(r, 8, 32, 64, 128);
+    w->clients_max = (uint32_t)PICK(r, 6, 16, 256, 256);
+    w->process_block = PICK(r, 4, 16, 64, 1000);
     w->retries = (uint32_t)random_below(r, 5);
     w->window_ns = PICK(r, 0, 50 * US, 500 * US, 2 * MS);
     w->inline_max = PICK(r, 48, 200, 4096);
