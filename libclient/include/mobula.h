@@ -1270,11 +1270,36 @@ template <class S, class F> void mob_store(S &stored, F call)
 #define MOB_PASS(c, i, pair)        mob_a.a##i.v
 #define MOB_PASS_MORE(c, i, pair)   , mob_a.a##i.v
 
+/* What an argument too many is checked against, so that the compiler speaks of the count alone. */
+struct mob_surplus {
+    int32_t v;
+    MOB_REF(int32_t) r;
+    char (*kind)[MOB_KIND_TYPE(int32_t)];
+};
+/* clang-format off */
+#define MOB_PAD_15
+#define MOB_PAD_14 struct mob_surplus a15;
+#define MOB_PAD_13 struct mob_surplus a14; MOB_PAD_14
+#define MOB_PAD_12 struct mob_surplus a13; MOB_PAD_13
+#define MOB_PAD_11 struct mob_surplus a12; MOB_PAD_12
+#define MOB_PAD_10 struct mob_surplus a11; MOB_PAD_11
+#define MOB_PAD_9 struct mob_surplus a10; MOB_PAD_10
+#define MOB_PAD_8 struct mob_surplus a9; MOB_PAD_9
+#define MOB_PAD_7 struct mob_surplus a8; MOB_PAD_8
+#define MOB_PAD_6 struct mob_surplus a7; MOB_PAD_7
+#define MOB_PAD_5 struct mob_surplus a6; MOB_PAD_6
+#define MOB_PAD_4 struct mob_surplus a5; MOB_PAD_5
+#define MOB_PAD_3 struct mob_surplus a4; MOB_PAD_4
+#define MOB_PAD_2 struct mob_surplus a3; MOB_PAD_3
+#define MOB_PAD_1 struct mob_surplus a2; MOB_PAD_2
+#define MOB_PAD_0 struct mob_surplus a1; MOB_PAD_1
+/* clang-format on */
 /* The types that calls are checked against. */
 #define MOB_SIGNATURE(f, ...)                                                                      \
     struct mob_sig_##f {                                                                           \
         char none;                                                                                 \
         MOB_EACH(MOB_SIG_MEMBER, __VA_ARGS__)                                                      \
+        MOB_CAT(MOB_PAD_, MOB_COUNT(__VA_ARGS__))                                                  \
     };                                                                                             \
     MOB_EACH(MOB_SIG_CHECK, __VA_ARGS__)                                                           \
     enum { mobula_task_##f = MOB_COUNT(__VA_ARGS__) };
