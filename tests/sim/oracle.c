@@ -141,7 +141,9 @@ static bool starts_may_fail(const struct sim *s)
 /* All workers that a job, or the node, may have were there at some time. */
 static bool workers_may_lack(const struct sim *s)
 {
-    return s->workers_most >= s->weather.workers_max || s->workers_most + s->drivers_made >= s->weather.clients_max;
+    const uint32_t starting = s->weather.cpus * s->drivers_made; /* may be counted before they are there */
+    return s->workers_most >= s->weather.workers_max ||
+           s->workers_most + s->drivers_made + starting >= s->weather.clients_max;
 }
 
 static bool owner_leaves(struct sim *s, const struct truth *t)

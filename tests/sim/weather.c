@@ -13,7 +13,7 @@ static uint64_t pick(struct random *r, const uint64_t *choices, size_t count)
 static void draw_faults(struct weather *w, struct random *r)
 {
     w->calm = random_chance(r, 200);
-    w->faults_end_ns = random_between(r, 100, 1500) * MS;
+    w->faults_end_ns = random_between(r, 100, 3000) * MS;
     w->lose = w->calm ? 0 : (uint32_t)PICK(r, 0, 10, 50, 200, 400);
     w->repeat = w->calm ? 0 : (uint32_t)PICK(r, 0, 10, 100, 300);
     w->packet_delay_ns = PICK(r, 200 * US, 2 * MS, 50 * MS);
@@ -37,9 +37,9 @@ static void draw_program(struct weather *w, struct random *r)
     static const uint8_t programs[] = {PROGRAM_GRAPH,  PROGRAM_GRAPH, PROGRAM_GRAPH, PROGRAM_NESTED,
                                        PROGRAM_NESTED, PROGRAM_FIB,   PROGRAM_BURST};
     w->program = programs[random_below(r, sizeof programs)];
-    w->drivers = (uint32_t)random_between(r, 1, 3);
-    w->threads = (uint32_t)random_between(r, 1, 3);
-    w->operations = (uint32_t)random_between(r, 5, 60);
+    w->drivers = (uint32_t)random_between(r, 1, 4);
+    w->threads = (uint32_t)random_between(r, 1, THREADS_MAX);
+    w->operations = (uint32_t)random_between(r, 5, random_chance(r, 300) ? 400 : 80);
     w->task_us = (uint32_t)PICK(r, 0, 20, 200, 3000, 30000);
     if (w->program == PROGRAM_FIB) {
         w->drivers = 1;
