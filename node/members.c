@@ -495,6 +495,49 @@ void members_destroy(struct member *m)
     free(m);
 }
 
+/* ---- drivers that read more slowly than their workers print ---- */
+
+static void throttle_set(struct site *site, bool on)
+{
+    site->throttled = on;
+    site->progress_ms = site->shell->now_ms;
+    for (struct member *m = site->members; m != NULL; m = m->next) {
+        loop_change(&site->shell->loop, &m->out_watch, on ? 0 : EPOLLIN);
+        loop_change(&site->shell->loop, &m->err_watch, on ? 0 : EPOLLIN);
+    }
+}
+
+/* Whether the job's workers must wait until its driver has taken more of their output. A driver
+ * that takes nothing at all is not waited for: it may be stopped, and what its workers tell the
+ * node concerns other jobs too. */
+static bool is_throttled(struct site *site)
+{
+    const struct member *driver = site->members;
+    if (driver == NULL || !driver->driver)
+        return false;
+    const struct peer *peer = node_core_client(site->shell->core, driver->channel.process);
+    size_t backlog = peer != NULL ? peer_backlog(peer) : 0;
+    if (!site->throttled && !site->deaf && backlog > THROTTLE_BYTES)
+        throttle_set(site, true);
+    if (site->throttled && site->shell->now_ms - site->progress_ms >= DEAF_MS) {
+        site->deaf = true;
+        throttle_set(site, false);
+    } else if (site->throttled && backlog <= UNTHROTTLE_BYTES) {
+        throttle_set(site, false);
+    }
+    return site->throttled;
+}
+
+static void flush_member(struct member *m, struct peer *peer)
+{
+    size_t before = peer_backlog(peer);
+    channel_flush(&m->channel, peer);
+    if (m->driver && peer_backlog(peer) < before) {
+        m->site->deaf = false;
+        m->site->progress_ms = m->shell->now_ms;
+    }
+}
+
 /* ---- a turn ---- */
 
 /* The core has been told of all that came before the rule was broken. */
@@ -516,7 +559,7 @@ bool members_read(struct shell *shell)
     bool more = false;
     struct member *m, *after;
     for (m = shell->members; m != NULL; m = m->hh.next)
-        if (m->channel.ring.shared != NULL)
+        if (m->channel.ring.shared != NULL && (m->driver || !is_throttled(m->site)))
             more |= channel_read(&m->channel, &shell->scratch, on_frame, shell);
     HASH_ITER(hh, shell->members, m, after)
     {
@@ -530,16 +573,18 @@ void members_flush(struct shell *shell, struct peer *peer)
 {
     struct member *m = member_find(shell, peer->process);
     if (m != NULL && m->channel.ring.shared != NULL)
-        channel_flush(&m->channel, peer);
+        flush_member(m, peer);
 }
 
 bool members_pending(struct shell *shell)
 {
     for (struct member *m = shell->members; m != NULL; m = m->hh.next) {
         struct peer *peer = node_core_client(shell->core, m->channel.process);
-        if (peer != NULL && peer_backlog(peer) > 0 && m->channel.ring.shared != NULL)
-            channel_flush(&m->channel, peer);
-        if (m->channel.ring.shared != NULL && channel_pending(&m->channel, peer))
+        if (m->channel.ring.shared == NULL)
+            continue;
+        if (peer != NULL && peer_backlog(peer) > 0)
+            flush_member(m, peer);
+        if ((m->driver || !is_throttled(m->site)) && channel_pending(&m->channel, peer))
             return true;
     }
     return false;
@@ -553,6 +598,8 @@ uint64_t members_tick(struct shell *shell)
         lines_tick(&m->err, shell->now_ms);
         next = m->out.due_ms < next ? m->out.due_ms : next;
         next = m->err.due_ms < next ? m->err.due_ms : next;
+        if (m->driver && m->site->throttled && m->site->progress_ms + DEAF_MS < next)
+            next = m->site->progress_ms + DEAF_MS;
     }
     return next;
 }

@@ -18,7 +18,13 @@
 #include <uthash.h>
 #include <utlist.h>
 
-enum { LOCAL_PENDING_MAX = 64, GREETING_MS = 10000 };
+enum {
+    LOCAL_PENDING_MAX = 64,
+    GREETING_MS = 10000,
+    THROTTLE_BYTES = 1 << 20,   /* waiting for a driver: its workers are not read */
+    UNTHROTTLE_BYTES = 1 << 18, /* until no more than this waits */
+    DEAF_MS = 1000, /* or the driver has taken nothing for so long; then output is dropped */
+};
 
 struct site;
 
@@ -61,6 +67,9 @@ struct site {
     struct arena arena;
     struct launch *launches; /* the zygote, or one for each worker, or none */
     bool execs;              /* its program cannot be forked */
+    bool throttled;          /* nothing is read from its workers until its driver has read */
+    bool deaf;               /* its driver has read nothing for DEAF_MS */
+    uint64_t progress_ms;    /* when the driver last took something, while throttled */
     struct member *members;
     struct site *prev, *next;
 };

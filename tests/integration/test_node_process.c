@@ -30,7 +30,8 @@ enum act {
     ACT_EXIT,
     ACT_RAW,
     ACT_CHILDREN,
-    ACT_PRINT
+    ACT_PRINT,
+    ACT_UID
 };
 
 static struct toy worker;
@@ -121,6 +122,8 @@ static void act(uint64_t function)
         fflush(stdout);
         printf("three");
         break;
+    case ACT_UID:
+        _exit(getuid() == 65534 && geteuid() == 65534 && getgid() == 65534 ? 5 : 6);
     default:
         break;
     }
@@ -451,6 +454,29 @@ MOB_TEST(other_uid_is_refused)
     cluster_end(&cluster);
 }
 
+/* The program of another user's driver runs as that user, whoever the node is. */
+MOB_TEST(other_uid_is_let_in)
+{
+    if (geteuid() != 0)
+        skip();
+    struct cluster cluster;
+    int status = 0;
+    cluster_start(&cluster, "--uid=65534");
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
+            _exit(1);
+        cluster_join(&cluster, "");
+        struct msg_lease_grant grant = lease(&cluster);
+        run(&cluster, grant.worker, 4, ACT_UID);
+        _exit(expect_lost(&cluster).status == 5 ? 42 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    cluster_end(&cluster);
+}
+
 /* A crash names signal, task and function, static functions too; the next worker serves the job as
  * before. */
 static void crash_with(enum act what, uint32_t signal, const char *function)
@@ -740,6 +766,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(wrong_version_is_refused),
         cmocka_unit_test(long_environment_arrives),
         cmocka_unit_test(other_uid_is_refused),
+        cmocka_unit_test(other_uid_is_let_in),
         cmocka_unit_test(crash_is_named),
         cmocka_unit_test(wild_call_is_named),
         cmocka_unit_test(stack_overflow_is_named),
