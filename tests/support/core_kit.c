@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "protocol/memory.h"
 #include "tests/support/core_kit.h"
 
 /* ---- lines ---- */
@@ -150,9 +151,10 @@ void kit_settle(struct kit *k)
             line_append(&k->effects, e.process.v, text);
         }
         if (e.kind == CLIENT_DRAIN_PEER && !k->holds_drains)
-            client_lost(k->core, e.process, k->now_ns);
+            KIT_CALL(k, client_lost(k->core, e.process, k->now_ns));
+        k->failed |= e.kind == CLIENT_FAILED;
         if (e.kind == CLIENT_FAILED)
-            client_fail_all(k->core, e.code, "the client has failed", k->now_ns);
+            KIT_CALL(k, client_fail_all(k->core, e.code, "the client has failed", k->now_ns));
         check(k);
     }
     for (struct peer *p; (p = outbox_take(client_outbox(k->core))) != NULL;)
@@ -203,8 +205,25 @@ void kit_destroy(struct kit *k)
 void kit_wait(struct kit *k, uint64_t ns)
 {
     k->now_ns += ns;
-    client_tick(k->core, k->now_ns);
+    KIT_CALL(k, client_tick(k->core, k->now_ns));
     kit_settle(k);
+}
+
+/* ---- faults ---- */
+
+void kit_enter(struct kit *k)
+{
+    memory_fail_at(k->fail_in);
+}
+
+void kit_leave(struct kit *k)
+{
+    uint64_t used = k->fail_in != 0 ? memory_count() : 0;
+    memory_fail_at(0);
+    if (k->fail_in == 0)
+        return;
+    k->fault_fired = used >= k->fail_in;
+    k->fail_in = k->fault_fired ? 0 : k->fail_in - used;
 }
 
 /* ---- what is said ---- */
@@ -213,11 +232,11 @@ void kit_frame(struct kit *k, uint64_t from, const struct buffer *b)
 {
     struct view frame = {buffer_head(b), buffer_size(b)};
     if (from == KIT_NODE) {
-        client_on_node(k->core, frame, k->now_ns);
+        KIT_CALL(k, client_on_node(k->core, frame, k->now_ns));
     } else {
         struct peer *p = client_peer(k->core, (struct mob_process){from});
         assert_non_null(p);
-        client_on_peer(k->core, p, frame, k->now_ns);
+        KIT_CALL(k, client_on_peer(k->core, p, frame, k->now_ns));
     }
     kit_settle(k);
 }
@@ -273,7 +292,8 @@ int kit_submit_rc(struct kit *k, const struct kit_call *call, struct mob_object 
                        .result_count = call->results,
                        .arg_count = call->arg_count,
                        .args = args};
-    int rc = client_submit(k->core, &s, first, k->now_ns, NULL);
+    int rc;
+    KIT_CALL(k, rc = client_submit(k->core, &s, first, k->now_ns, NULL));
     kit_settle(k);
     return rc;
 }

@@ -30,6 +30,9 @@ struct kit {
     struct kit_line *lines, *effects;  /* in order */
     bool holds_drains;                 /* the test calls client_lost by itself */
     bool quiet;                        /* keep no lines */
+    uint64_t fail_in;                  /* the core's n-th allocation from now fails; 0: none */
+    bool fault_fired;                  /* it did */
+    bool failed;                       /* CLIENT_FAILED came out */
     struct buffer packed[8];           /* what kit_results and others gave lately */
     unsigned packed_next;
     /* For programs of their own: called for each message that comes out. */
@@ -46,6 +49,15 @@ void kit_destroy(struct kit *k);
 void kit_settle(struct kit *k);
 void kit_wait(struct kit *k, uint64_t ns); /* time passes, with a tick at its end */
 
+/* Around a call of the core: its allocations count. */
+void kit_enter(struct kit *k);
+void kit_leave(struct kit *k);
+#define KIT_CALL(k, call)  \
+    do {                   \
+        kit_enter(k);      \
+        call;              \
+        kit_leave(k);      \
+    } while (0)
 /* Give a frame from a process, or from KIT_NODE. */
 void kit_frame(struct kit *k, uint64_t from, const struct buffer *b);
 /* The same, wrapped by the node. */
