@@ -349,6 +349,7 @@ void client_on_node(struct client *c, struct view frame, uint64_t now_ns)
             CASE(task_output,
                  if (c->config.output != NULL) c->config.output(c->config.output_ctx, &m))
             CASE(worker_stop, on_worker_stop(c))
+            CASE(marked, on_marked(c, &m))
         default:
             break;
         }
@@ -454,6 +455,7 @@ void client_fail_all(struct client *c, int code, const char *why, uint64_t now_n
     }
     assert(c->task_count == 0);
     extent_waiters_wake(c);
+    mark_waiter_wake(c);
     step_end(c, now_ns);
 }
 

@@ -115,6 +115,8 @@ struct client {
     uint64_t extent_requests;
     struct waiter *extent_waiters;
     struct mob_err extent_err;
+    uint64_t marks; /* requests */
+    struct waiter *mark_waiter;
 
     struct client_effect *effects;
     size_t effect_first, effect_count, effect_capacity;
@@ -193,4 +195,6 @@ void runs_free(struct client *c);
 /* ---- extents.c ---- */
 void on_extent_grant(struct client *c, const struct msg_extent_grant *m);
 void extent_waiters_wake(struct client *c);
+void on_marked(struct client *c, const struct msg_marked *m);
+void mark_waiter_wake(struct client *c);
 #endif

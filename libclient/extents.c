@@ -71,17 +71,22 @@ int client_extent_result(struct client *c, struct mob_err *err)
     return c->extent_err.code;
 }
 
+static void waiter_wake(struct client *c, struct waiter *w)
+{
+    w->done = true;
+    w->woken_next = c->woken_first;
+    c->woken_first = w;
+    if (c->woken_last == NULL)
+        c->woken_last = w;
+}
+
 /* Every waiter looks again for itself: the room may be enough for one of them only. */
 void extent_waiters_wake(struct client *c)
 {
     while (c->extent_waiters != NULL) {
         struct waiter *w = c->extent_waiters;
         c->extent_waiters = w->woken_next;
-        w->done = true;
-        w->woken_next = c->woken_first;
-        c->woken_first = w;
-        if (c->woken_last == NULL)
-            c->woken_last = w;
+        waiter_wake(c, w);
     }
 }
 
@@ -115,4 +120,37 @@ void on_extent_grant(struct client *c, const struct msg_extent_grant *m)
         mob_err_set(&c->extent_err, m->code != MOB_OK ? (int)m->code : MOB_EPROTO, "%.*s",
                     (int)m->text.size, (const char *)m->text.data);
     extent_waiters_wake(c);
+}
+
+/* ---- marks ---- */
+
+int client_mark(struct client *c, struct waiter *w)
+{
+    if (c->failed != MOB_OK)
+        return c->failed;
+    int rc = peer_send(&c->node, mark, &(struct msg_mark){c->marks + 1});
+    if (rc != MOB_OK)
+        return rc;
+    c->marks++;
+    *w = (struct waiter){.needed = 1};
+    c->mark_waiter = w;
+    return MOB_OK;
+}
+
+void client_unmark(struct client *c)
+{
+    c->mark_waiter = NULL;
+}
+
+void mark_waiter_wake(struct client *c)
+{
+    if (c->mark_waiter != NULL)
+        waiter_wake(c, c->mark_waiter);
+    c->mark_waiter = NULL;
+}
+
+void on_marked(struct client *c, const struct msg_marked *m)
+{
+    if (m->request == c->marks)
+        mark_waiter_wake(c);
 }

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BELLS_OWED_NS = 50000 };
+enum { BELLS_OWED_NS = 50000, OUTPUT_AWAIT_NS = 1000000000 };
 
 /* ---- life ---- */
 
@@ -80,9 +80,26 @@ int shell_open(struct shell *s, struct connection *connection, const struct clie
     return rc;
 }
 
+/* (locked) What the tasks wrote whose results are here comes by another way than the results, from worker to node to us.
+ * Between two answers of the node it has read all rings, so what was in them comes before the second. */
+static void output_await(struct shell *s)
+{
+    uint64_t deadline_ns = shell_now_ns() + OUTPUT_AWAIT_NS;
+    for (int i = 0; i < 2; i++) {
+        struct waiter w;
+        int rc = client_mark(s->core, &w);
+        if (rc == MOB_OK)
+            rc = shell_wait(s, &w, deadline_ns);
+        client_unmark(s->core);
+        if (rc != MOB_OK)
+            return; /* it is as complete as it gets */
+    }
+}
+
 void shell_close(struct shell *s)
 {
     shell_lock(s);
+    output_await(s);
     client_fail_all(s->core, MOB_ESHUTDOWN, "mob_shutdown was called", shell_now_ns());
     if (peer_send(client_node(s->core), goodbye, &(struct msg_goodbye){MOB_OK}) != MOB_OK)
         s->node_gone = true; /* no memory for it: the closed socket says the same */

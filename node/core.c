@@ -479,6 +479,14 @@ static bool on_unblocked(struct node_core *core, struct client *c, const struct 
     return true;
 }
 
+/* By now every ring has been read once since the client wrote its mark, or will be before its next one. */
+static bool on_mark(struct node_core *core, struct client *c, const struct msg_mark *m)
+{
+    (void)core;
+    SEND(c, marked, .request = m->request);
+    return true;
+}
+
 static bool on_extent_want(struct node_core *core, struct client *c,
                            const struct msg_extent_want *m)
 {
@@ -613,6 +621,7 @@ static int on_message(struct node_core *core, struct client *c, struct cursor *c
         ON(forward)
         ON(output)
         ON(goodbye)
+        ON(mark)
     default:
         return MOB_EPROTO;
     }

@@ -1,0 +1,82 @@
+/* What tasks print reaches the driver. The program is tests/programs/api_output.c. */
+#include "tests/support/test.h"
+
+#include "tests/support/user.h"
+
+enum { LINES = 50, TASKS = 4 };
+
+/* The lines that have `middle` after "(chatter, worker PID) ", and nothing else in them. */
+static int count_lines(const char *text, const char *format)
+{
+    int found = 0, pid, which, i, end;
+    for (const char *line = text; line != NULL && *line != '\0';
+         line = strchr(line, '\n'), line += line != NULL) {
+        end = 0;
+        if (sscanf(line, format, &pid, &which, &i, &end) >= 2 && end > 0 && line[end] == '\n')
+            found++;
+    }
+    return found;
+}
+
+static int line_count(const char *text)
+{
+    int n = 0;
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* Every line of a task is there, whole, with the task in front, on the stream that it was written
+ * to. */
+MOB_TEST(whole_lines_with_the_task_in_front)
+{
+    struct program *p = user_start("api_output", "shown", NULL);
+    assert_int_equal(program_wait(p, 30000), 0);
+    int out = count_lines(program_stdout(p), "(chatter, worker %d) task %d line %d%n");
+    int err = count_lines(program_stderr(p), "(chatter, worker %d) problem %d of %d%n");
+    int rest = 0, pid, which;
+    for (const char *at = program_stdout(p); (at = strstr(at, "no line end")) != NULL; at++)
+        rest += sscanf(at, "no line end %d", &which);
+    const char *row = strstr(program_stdout(p), "(long_line, worker ");
+    if (out != TASKS * LINES || err != TASKS * LINES || rest != TASKS)
+        print_error("%d, %d, %d lines; stdout:\n%s\nstderr:\n%s", out, err, rest, program_stdout(p),
+                    program_stderr(p));
+    assert_int_equal(out, TASKS * LINES);
+    assert_int_equal(err, TASKS * LINES);
+    assert_int_equal(rest, TASKS);
+    assert_non_null(row);
+    assert_int_equal(sscanf(row, "(long_line, worker %d) abcd", &pid), 1);
+    assert_true(strcspn(row, "\n") > 3000);
+    assert_non_null(strstr(program_stdout(p), ") raw\n"));
+    assert_int_equal(line_count(program_stdout(p)), TASKS * (LINES + 1) + 2);
+    user_ends(p, 0);
+}
+
+/* With quiet nothing is shown. */
+MOB_TEST(quiet_shows_nothing)
+{
+    struct program *p = user_start("api_output", "quiet", NULL);
+    assert_int_equal(program_wait(p, 30000), 0);
+    assert_string_equal(program_stdout(p), "");
+    assert_string_equal(program_stderr(p), "");
+    user_ends(p, 0);
+}
+
+/* The callback gets every line with task, stream and process, and nothing is printed. */
+MOB_TEST(output_callback)
+{
+    struct program *p = user_start("api_output", "callback", NULL);
+    assert_int_equal(program_wait(p, 30000), 0);
+    assert_string_equal(program_stdout(p), "");
+    user_ends(p, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_lines_with_the_task_in_front),
+        cmocka_unit_test(quiet_shows_nothing),
+        cmocka_unit_test(output_callback),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
