@@ -554,13 +554,22 @@ static void end_failed(struct member *m)
     }
 }
 
-bool members_read(struct shell *shell)
+static bool read_members(struct shell *shell, bool drivers)
 {
     bool more = false;
-    struct member *m, *after;
-    for (m = shell->members; m != NULL; m = m->hh.next)
-        if (m->channel.ring.shared != NULL && (m->driver || !is_throttled(m->site)))
+    for (struct member *m = shell->members; m != NULL; m = m->hh.next)
+        if (m->driver == drivers && m->channel.ring.shared != NULL && !is_throttled(m->site))
             more |= channel_read(&m->channel, &shell->scratch, on_frame, shell);
+    return more;
+}
+
+/* Drivers after workers, so that the answer to a driver's mark comes behind all that its workers
+ * wrote before. */
+bool members_read(struct shell *shell)
+{
+    bool more = read_members(shell, false);
+    more |= read_members(shell, true);
+    struct member *m, *after;
     HASH_ITER(hh, shell->members, m, after)
     {
         if (m->channel.failed && !m->killed)
@@ -584,7 +593,7 @@ bool members_pending(struct shell *shell)
             continue;
         if (peer != NULL && peer_backlog(peer) > 0)
             flush_member(m, peer);
-        if ((m->driver || !is_throttled(m->site)) && channel_pending(&m->channel, peer))
+        if (!is_throttled(m->site) && channel_pending(&m->channel, peer))
             return true;
     }
     return false;

@@ -220,7 +220,7 @@ static void cluster_start(struct cluster *cluster, const char *option)
     const char *head[] = {head_path, "--listen", cluster->endpoint, NULL};
     const char *argv[] = {
         node_path, "--head", cluster->endpoint, "--local", cluster->local, "--cpus", "1",
-        "--store", "16M",    "--log-level",           "debug",   option,         NULL};
+        "--store", "16M",    "--log-level",     "debug",   option,         NULL};
     unsetenv("MOBULA_TEST_MARK");
     cluster->head = program_start(head, NULL);
     cluster->node = program_start(argv, NULL);
