@@ -13,7 +13,7 @@ static uint64_t fail(struct cursor *c)
 /* The next n (1, 2, 4, 8) bytes as a big-endian number. */
 static uint64_t number(struct cursor *c, unsigned n)
 {
-    if (cursor_left(c) < n)
+    if (c->failed || cursor_left(c) < n)
         return fail(c);
     uint64_t v = 0;
     for (unsigned i = 0; i < n; i++)
