@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { ROUNDS_MAX = 64, GROUP_MAX = 8, NAME_MAX_BYTES = 64, TEXT_MAX = 512 };
+enum { ROUNDS_MAX = 256, GROUP_MAX = 8, NAME_MAX_BYTES = 64, TEXT_MAX = 512 };
 
 struct options {
     bool quick, enforce;
@@ -43,6 +43,8 @@ struct series {
 struct group {
     struct series *series[GROUP_MAX]; /* the first NULL ends them */
     unsigned rounds;                  /* 0: as the options say */
+    bool fixed_order;                 /* a round needs what the one before it has left */
+    bool no_warm_up;                  /* a round begins with a new process anyway */
 };
 
 /* What a figure must reach. An absolute floor is lowered by as much as `weather`, a raw limit
@@ -73,8 +75,9 @@ struct figure {
 
 /* Whether the figure is to be measured in this run. */
 bool wanted(const char *name);
-/* Run all series of the group in turn, after one round of each that does not count. In a profile
- * run only the chosen one, until the time is over, which ends the process. */
+/* Run all series of the group in turn, every other time in reverse, after one round of each that
+ * does not count. In a profile run only the chosen one, until the time is over, which ends the
+ * process. */
 void measure(const struct group *group);
 double series_median(const struct series *s);
 /* Send the figure. `limit` and `beside` may be NULL, and so may `floor`. */
@@ -152,7 +155,8 @@ double raw_fork(void *unused);
 /* The raw limits' values in the baselines, the worse end of a range. */
 #define BASELINE_ZMQ_ROUND_TRIP_US 174.0
 #define BASELINE_ZMQ_STREAM        3.9e6
-#define BASELINE_FUTEX_US          45.0
+/* The baselines have no fork: a quiet hour's, by this program. */
+#define BASELINE_FORK_MS 0.6
 
 /* ---- programs.c: this executable as other programs, and clusters ---- */
 

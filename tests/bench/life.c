@@ -59,7 +59,7 @@ void part_life(void)
     struct series workers = {.name = "fib_18_workers", .unit = "", .round = the_second};
     raw_start();
     if (wanted(first.name)) {
-        measure(&(struct group){{&zmq, &hello, &first}, 0});
+        measure(&(struct group){.series = {&zmq, &hello, &first}});
         report(&first,
                &(struct floor){.kind = AT_MOST,
                                .value = 100,
@@ -68,10 +68,12 @@ void part_life(void)
                &hello, NULL);
     }
     if (wanted(ready.name) || wanted(nested.name)) {
-        measure(&(struct group){{&futex, &forked, &ready, &nested}, 0});
+        measure(&(struct group){.series = {&futex, &forked, &ready, &nested},
+                                .rounds = options.quick ? 7 : 15,
+                                .fixed_order = true});
         report(&ready,
                &(struct floor){
-                   .kind = AT_MOST, .value = 3, .weather = &futex, .baseline = BASELINE_FUTEX_US},
+                   .kind = AT_MOST, .value = 3, .weather = &forked, .baseline = BASELINE_FORK_MS},
                &forked, NULL);
         report_noted(
             &nested, NULL, NULL, NULL,
@@ -79,7 +81,8 @@ void part_life(void)
             series_median(&futex));
     }
     if (wanted(fib.name) || wanted(workers.name)) {
-        measure(&(struct group){{&fib, &workers}, 5});
+        measure(&(struct group){
+            .series = {&fib, &workers}, .rounds = 5, .fixed_order = true, .no_warm_up = true});
         report(&fib, NULL, NULL, NULL);
         report(&workers, &(struct floor){.kind = AT_MOST, .value = 29}, NULL, NULL);
     }

@@ -228,8 +228,11 @@ static void json_write(const char *path, const double load[3])
             "%ld,\n",
             MOB_VERSION_TEXT, (long long)time(NULL), options.quick ? "true" : "false",
             options.rounds, sysconf(_SC_NPROCESSORS_ONLN));
-    fprintf(file, " \"load_before\": [%.2f, %.2f, %.2f],\n \"results\": [\n", load[0], load[1],
-            load[2]);
+    double after[3] = {0};
+    getloadavg(after, 3);
+    fprintf(file, " \"load_before\": [%.2f, %.2f, %.2f], \"load_after\": [%.2f, %.2f, %.2f],\n",
+            load[0], load[1], load[2], after[0], after[1], after[2]);
+    fputs(" \"results\": [\n", file);
     for (unsigned i = 0; i < figure_count; i++) {
         json_figure(file, &figures[i]);
         fputs(i + 1 < figure_count ? ",\n" : "\n", file);
@@ -290,7 +293,7 @@ static const char *options_read(int argc, char **argv)
         exit(2);
     }
     options.rounds = options.quick ? 5 : 7;
-    options.round_s = options.quick ? 0.04 : 0.3;
+    options.round_s = options.quick ? 0.025 : 0.3;
     return part;
 }
 

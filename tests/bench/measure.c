@@ -56,11 +56,14 @@ void measure(const struct group *group)
             profile(group->series[i]);
     if (options.profile != NULL)
         return;
-    for (unsigned i = 0; i < GROUP_MAX && group->series[i] != NULL; i++)
+    unsigned count = 0;
+    while (count < GROUP_MAX && group->series[count] != NULL)
+        count++;
+    for (unsigned i = 0; i < count && !group->no_warm_up; i++)
         round_checked(group->series[i]);
     for (unsigned r = 0; r < rounds; r++)
-        for (unsigned i = 0; i < GROUP_MAX && group->series[i] != NULL; i++) {
-            struct series *s = group->series[i];
+        for (unsigned i = 0; i < count; i++) {
+            struct series *s = group->series[group->fixed_order || r % 2 == 0 ? i : count - 1 - i];
             s->values[s->count++] = round_checked(s);
         }
 }

@@ -112,7 +112,7 @@ void part_queue(void)
     raw_start();
     private_cluster(0, 0);
     must(mob_get(mob_remote(queued), queue.values, MOB_FOREVER), "the first task");
-    measure(&(struct group){{&ring, &rate}, 0});
+    measure(&(struct group){.series = {&ring, &rate}});
     report_noted(&rate, NULL, &ring, NULL, "queued at %.0f per second", queue.submit);
     report_noted(
         bytes, &(struct floor){.kind = AT_MOST, .value = 200}, NULL, NULL,

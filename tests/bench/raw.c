@@ -464,7 +464,7 @@ double raw_fork(void *unused)
 void part_raw(void)
 {
     static size_t bytes;
-    bytes = (size_t)(options.quick ? 64 : 256) << 20;
+    bytes = (size_t)(options.quick ? 32 : 256) << 20;
     struct series round_trip = RAW_ZMQ_ROUND_TRIP, stream = RAW_ZMQ_STREAM,
                   futex = RAW_FUTEX_ROUND_TRIP, ring = RAW_RING_ROUND_TRIP,
                   ring_stream = RAW_RING_STREAM,
@@ -472,7 +472,7 @@ void part_raw(void)
                           .unit = "GiB/s",
                           .round = raw_memcpy,
                           .context = &bytes};
-    struct group all = {{&round_trip, &stream, &futex, &ring, &ring_stream, &copy}, 0};
+    struct group all = {.series = {&round_trip, &stream, &futex, &ring, &ring_stream, &copy}};
     raw_start();
     measure(&all);
     for (unsigned i = 0; all.series[i] != NULL; i++)

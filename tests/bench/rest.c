@@ -14,6 +14,7 @@
 enum {
     WARM_UP = 1000,
     SETTLE_MS = 2500,
+    SETTLE_QUICK_MS = 1000,
     REST_MS = 30000,
     REST_QUICK_MS = 10000,
     PROCESSES_MAX = 256
@@ -119,9 +120,9 @@ void part_rest(void)
     must(mob_get_all(refs, WARM_UP, values, MOB_FOREVER), "warming up");
     for (unsigned i = 0; i < WARM_UP; i++)
         mob_drop(refs[i]);
-    poll(NULL, 0, SETTLE_MS);
+    poll(NULL, 0, options.quick ? SETTLE_QUICK_MS : SETTLE_MS);
     if (wanted(pss.name)) {
-        measure(&(struct group){{&pss}, 0});
+        measure(&(struct group){.series = {&pss}});
         report_noted(&pss, &(struct floor){.kind = AT_MOST, .value = 25}, NULL, NULL,
                      "head %.1f MiB, node %.1f MiB", pss_without_arena("mobula-head") / (1 << 20),
                      pss_without_arena("mobula-node") / (1 << 20));

@@ -60,7 +60,7 @@ static double put_large(void *unused)
 
 void part_store(void)
 {
-    store.size = (size_t)(options.quick ? 64 : 256) << 20;
+    store.size = (size_t)(options.quick ? 32 : 256) << 20;
     unsigned rounds = 5;
     uint64_t rooms = options.profile != NULL ? 40 : 2 * (rounds + 1) + 1;
     struct series get = {.name = "get_256_mib", .unit = "us", .round = get_large};
@@ -74,13 +74,13 @@ void part_store(void)
     memset(store.source, 5, store.size);
     private_cluster(0, rooms * (store.size + HEADER_ROOM));
     if (wanted(get.name)) {
-        measure(&(struct group){{&get}, rounds});
+        measure(&(struct group){.series = {&get}, .rounds = rounds});
         report_noted(&get, &(struct floor){.kind = AT_MOST, .value = 20}, NULL, NULL,
                      "the first get in the driver of %zu MiB that a worker returned",
                      store.size >> 20);
     }
     if (wanted(put.name)) {
-        measure(&(struct group){{&copy, &put}, rounds});
+        measure(&(struct group){.series = {&copy, &put}, .rounds = rounds});
         report(&put, &(struct floor){.kind = AT_LEAST, .of = OF_RATIO, .value = 0.8}, &copy, NULL);
     }
     mob_shutdown();

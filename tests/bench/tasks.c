@@ -1,6 +1,7 @@
 /* tasks.c: what a task costs: one at a time, many at a time, in a chain, from several submitters,
  * and through the macro or the plain API. Tasks do nothing, so all that is measured is ours. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/clock.h"
 #include "tests/bench/bench.h"
@@ -146,13 +147,12 @@ static double small_get(void *unused)
     return x == 7 ? (double)count / seconds_between(start, now) : -1;
 }
 
-/* ---- the macro beside the plain API: the same call, its argument encoded beforehand for the plain
- * one ---- */
+/* ---- the macro beside the plain API: the same calls, whose caller writes and reads the bytes
+ * himself ---- */
 
-enum { CALLS = 1000 };
+enum { CALLS = 1000, CALLS_FIRST = 256 /* from here to 65535 a number is three bytes */ };
 
 static struct {
-    struct mob_piece argument;
     struct mob_id ids[CALLS];
     MOB_REF(int64_t) refs[CALLS];
 } calls;
@@ -165,34 +165,58 @@ static double call_time(uint64_t start, uint64_t submitted, uint64_t end, const 
 
 static double macro_calls(void *whole)
 {
-    int64_t x;
+    bool good = true;
     uint64_t start = clock_now_ns();
-    for (unsigned i = 0; i < CALLS; i++)
-        calls.refs[i] = mob_remote(next, 41);
+    for (int i = 0; i < CALLS; i++)
+        calls.refs[i] = mob_remote(next, CALLS_FIRST + i);
     uint64_t submitted = clock_now_ns();
-    for (unsigned i = 0; i < CALLS; i++)
+    for (int i = 0; i < CALLS; i++) {
+        int64_t x = 0;
         must(mob_take(calls.refs[i], &x, MOB_FOREVER), "a macro call");
-    return call_time(start, submitted, clock_now_ns(), whole);
+        good = good && x == CALLS_FIRST + i + 1;
+    }
+    return good ? call_time(start, submitted, clock_now_ns(), whole) : -1;
+}
+
+static void number_write(unsigned char bytes[5], unsigned number)
+{
+    const unsigned char value[5] = {0x92, MOB_KIND_INT64, 0xcd, (unsigned char)(number >> 8),
+                                    (unsigned char)number};
+    memcpy(bytes, value, sizeof value);
+}
+
+static bool number_is(struct mob_value value, unsigned number)
+{
+    unsigned char bytes[5];
+    number_write(bytes, number);
+    return value.size == sizeof bytes && memcmp(value.data, bytes, sizeof bytes) == 0;
 }
 
 static double plain_calls(void *whole)
 {
-    struct mob_arg argument = {.kind = MOB_ARG_VALUE, .pieces = &calls.argument, .piece_count = 1};
+    unsigned char bytes[5];
+    struct mob_piece piece = {bytes, sizeof bytes};
+    struct mob_arg argument = {.kind = MOB_ARG_VALUE, .pieces = &piece, .piece_count = 1};
     struct mob_call call = {.function = &mob_function_next,
                             .args = &argument,
                             .arg_count = 1,
                             .file = __FILE__,
                             .line = __LINE__};
-    struct mob_value value;
+    struct mob_error err;
+    bool good = true;
     uint64_t start = clock_now_ns();
-    for (unsigned i = 0; i < CALLS; i++)
-        must(mob_submit(&call, &calls.ids[i], NULL), "mob_submit");
+    for (unsigned i = 0; i < CALLS; i++) {
+        number_write(bytes, CALLS_FIRST + i);
+        must(mob_submit(&call, &calls.ids[i], &err), "mob_submit");
+    }
     uint64_t submitted = clock_now_ns();
     for (unsigned i = 0; i < CALLS; i++) {
-        must(mob_get_value(calls.ids[i], &value, MOB_FOREVER, NULL), "a plain call");
+        struct mob_value value;
+        must(mob_get_value(calls.ids[i], &value, MOB_FOREVER, &err), "a plain call");
+        good = good && number_is(value, CALLS_FIRST + i + 1);
         mob_ref_drop(calls.ids[i]);
     }
-    return call_time(start, submitted, clock_now_ns(), whole);
+    return good ? call_time(start, submitted, clock_now_ns(), whole) : -1;
 }
 
 static void measure_calls(void)
@@ -204,21 +228,16 @@ static void measure_calls(void)
         .name = "plain_call", .unit = "us", .round = plain_calls, .context = &yes};
     struct series macro_submit = {.name = "macro_submit", .unit = "us", .round = macro_calls};
     struct series plain_submit = {.name = "plain_submit", .unit = "us", .round = plain_calls};
-    MOB_REF(int64_t) encoded = mob_put(int64_t, 41);
-    struct mob_value value;
-    must(mob_get_value(mob_id_of(encoded), &value, MOB_FOREVER, NULL), "an encoded argument");
-    calls.argument = (struct mob_piece){value.data, value.size};
-    unsigned rounds = options.quick ? 21 : 61;
+    unsigned rounds = options.quick ? 51 : 201;
     if (wanted("macro_call")) {
-        measure(&(struct group){{&plain, &macro}, rounds});
+        measure(&(struct group){.series = {&plain, &macro}, .rounds = rounds});
         report(&macro, &(struct floor){.kind = AT_MOST, .of = OF_RATIO, .value = 1.05}, &plain,
                NULL);
     }
     if (wanted("macro_submit")) {
-        measure(&(struct group){{&plain_submit, &macro_submit}, rounds});
+        measure(&(struct group){.series = {&plain_submit, &macro_submit}, .rounds = rounds});
         report(&macro_submit, NULL, &plain_submit, NULL);
     }
-    mob_drop(encoded);
 }
 
 /* ---- the part ---- */
@@ -229,7 +248,7 @@ static void measure_latency(struct series *zmq, struct series *ring, struct seri
     struct series chain = {.name = "tasks_chain_link", .unit = "us", .round = tasks_chain};
     if (!wanted(sync.name) && !wanted(chain.name))
         return;
-    measure(&(struct group){{zmq, ring, futex, &sync, &chain}, 0});
+    measure(&(struct group){.series = {zmq, ring, futex, &sync, &chain}});
     if (wanted(sync.name))
         report_noted(&sync, &(struct floor){.kind = AT_MOST, .of = OF_RATIO, .value = 1.0}, zmq,
                      ring, "futex round trip beside it: %.1f us", series_median(futex));
@@ -256,7 +275,7 @@ static void measure_throughput(struct series *zmq, struct series *ring)
     struct series multi = {.name = "multi_client_tasks_async", .unit = "1/s", .round = tasks_multi};
     if (!wanted(async.name) && !wanted(async_20k.name) && !wanted(multi.name))
         return;
-    measure(&(struct group){{zmq, ring, &async, &async_20k, &multi}, 0});
+    measure(&(struct group){.series = {zmq, ring, &async, &async_20k, &multi}});
     if (wanted(async.name))
         report(&async, &floor, ring, zmq);
     if (wanted(async_20k.name))
@@ -273,7 +292,7 @@ static void measure_rest(void)
     struct series *all[] = {&wait, &put, &get};
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         if (wanted(all[i]->name)) {
-            measure(&(struct group){{all[i]}, 0});
+            measure(&(struct group){.series = {all[i]}});
             report(all[i], NULL, NULL, NULL);
         }
 }
