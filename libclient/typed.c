@@ -248,9 +248,15 @@ static int get_one(const struct mob_reference *ref, const struct mob_value *valu
     return rc == MOB_OK ? MOB_OK : error_set(mob_last_error_slot(), rc, "the value %s", err.text);
 }
 
+/* Without a cluster there is nothing to make references of, so that comes first. */
 static int none(void)
 {
-    return error_set(mob_last_error_slot(), MOB_ENOOBJECT,
+    struct mob_value value;
+    struct mob_error *last = mob_last_error_slot();
+    int rc = mob_get_value((struct mob_id){0, 0}, &value, 0, last);
+    if (rc == MOB_ENOTINIT || rc == MOB_EFORKED || rc == MOB_ESHUTDOWN)
+        return rc;
+    return error_set(last, MOB_ENOOBJECT,
                      "this is no reference: it was never assigned, or making it failed");
 }
 

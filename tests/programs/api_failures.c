@@ -162,8 +162,7 @@ static void crash(void)
     START(.cpus = 2, .quiet = 1);
     int x;
     MOB_REF(int)
-    r = mob_remote(ends, (mob_text) "null", (mob_text)NULL),
-    after = mob_remote(plus_one, r);
+    r = mob_remote(ends, (mob_text) "null", (mob_text)NULL), after = mob_remote(plus_one, r);
     CHECK_FAILS(mob_get(r, &x, SOON), MOB_EWORKERDIED, "SIGSEGV");
     CHECK(strstr(mob_last_error()->text, "ends") != NULL);
     CHECK(strstr(mob_last_error()->text, "last words of null") != NULL);

@@ -4,7 +4,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* A plain count, in the file of this name, of the workers that have been: each appends a byte once. */
+/* A plain count, in the file of this name, of the workers that have been: each appends a byte once.
+ */
 static char census[256];
 
 MOB_TASK(int64_t, fib, (int64_t, n), (mob_text, file))
@@ -31,7 +32,8 @@ static void recursion(void)
 {
     int64_t x;
     START(.cpus = 1);
-    snprintf(census, sizeof census, "%s/mobula-census-%d", getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp", getpid());
+    snprintf(census, sizeof census, "%s/mobula-census-%d",
+             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp", getpid());
     unlink(census);
     MOB_REF(int64_t) r = mob_remote(fib, 18, (mob_text)census);
     CHECK(mob_take(r, &x, 3 * SOON) == MOB_OK && x == 2584);
@@ -65,7 +67,8 @@ static void bounded(void)
     int64_t start = check_now_ms();
     MOB_REF(int) r = mob_remote(deep, 10);
     CHECK(mob_get(r, &x, SOON) != MOB_OK && mob_last_error()->code != MOB_ETIMEDOUT);
-    CHECK(strstr(mob_last_error()->text, "EWORKERSMAX") != NULL || strstr(mob_last_error()->text, "workers") != NULL);
+    CHECK(strstr(mob_last_error()->text, "EWORKERSMAX") != NULL ||
+          strstr(mob_last_error()->text, "workers") != NULL);
     CHECK(check_now_ms() - start < SOON / 2);
     mob_drop(r);
     CHECK(mob_take(mob_remote(deep, 3), &x, SOON) == MOB_OK && x == 3);
@@ -135,7 +138,8 @@ static void wrong(const char *what)
     exit(1);
 }
 
-/* Calls one at a time, in windows, in chains, with waits and with short time-outs: each thread all of them. */
+/* Calls one at a time, in windows, in chains, with waits and with short time-outs: each thread all
+ * of them. */
 static void *caller(void *arg)
 {
     uint64_t self = (uint64_t)(uintptr_t)arg, x;
