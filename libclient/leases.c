@@ -146,7 +146,7 @@ static bool leases_ask(struct client *c, uint64_t now_ns)
 {
     uint64_t kept = 0;
     for (const struct lease *l = c->leases; l != NULL; l = l->next)
-        kept += !l->loss.known &&
+        kept += !l->loss.known && !(l->recalled && MUTANT(client_recalled_uncounted)) &&
                 !lease_is_over(c, l, now_ns); /* a recalled one is ours until it is returned */
     uint64_t more = c->ready.count < slots(c) ? c->ready.count : slots(c);
     uint64_t want = kept + more;

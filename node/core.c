@@ -171,7 +171,7 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
     begin_event(core, now_ms);
     core->welcomed = true;
     core->epoch = m->epoch;
-    if (m->node != core->node.v) { /* one that comes back has used up part of this block already */
+    if (m->node != core->node.v || MUTANT(n_ids_again)) { /* one that comes back has used up part of this block already */
         core->ids[0] = core->ids[1] = (struct id_range){0, 0};
         if (m->process_first != 0 && m->process_count <= UINT64_MAX - m->process_first)
             core->ids[0] = (struct id_range){m->process_first, m->process_count};
@@ -179,7 +179,7 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
     }
     core->node = (struct mob_node){m->node};
     for (struct job *job = core->jobs; job != NULL; job = job->next) {
-        if (job->state != JOB_RUNNING) /* one that was left, too: its answer may be lost, and the head would keep it */
+        if (job->state != JOB_RUNNING && !(job->state == JOB_LEFT && MUTANT(n_left_forgotten))) /* one that was left, too: its answer may be lost, and the head would keep it */
             node_job_ask(core, job);
         node_job_start_queued(core, job);
     }

@@ -421,9 +421,12 @@ static void hello_give(struct sim *s, struct process *p)
         while (*at != NULL)
             at = &(*at)->next;
         *at = h;
-    } else if (p->id.v == 0 && err.code == MOB_ELIMIT) {
+    } else if (p->id.v != 0) {
+        if (!faults_over(s) && random_chance(&s->random, s->weather.kill_hasty))
+            sim_after(s, random_skewed(&s->random, 0, 60 * MS), (struct event){.run = on_kill, .process = p});
+    } else if (err.code == MOB_ELIMIT) {
         driver_refused(s, p, err.text);
-    } else if (p->id.v == 0) {
+    } else {
         sim_fail(s, "the node refuses a driver: %s", err.text);
     }
 }

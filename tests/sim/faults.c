@@ -163,6 +163,16 @@ static void on_partition(struct sim *s, const struct event *e)
     repeat(s, s->weather.partition_every_ns, on_partition);
 }
 
+static void on_disconnect(struct sim *s, const struct event *e)
+{
+    (void)e;
+    if (faults_over(s))
+        return;
+    if (s->node != NULL)
+        node_disconnect(s);
+    repeat(s, s->weather.disconnect_every_ns, on_disconnect);
+}
+
 /* ---- lies ---- */
 
 /* A ring between a driver and one of its workers, both alive, seen from the worker; NULL when there is none. */
@@ -240,5 +250,6 @@ void faults_create(struct sim *s)
     repeat(s, w->kill_zygote_every_ns, on_kill_zygote);
     repeat(s, w->freeze_every_ns, on_freeze);
     repeat(s, w->partition_every_ns, on_partition);
+    repeat(s, w->disconnect_every_ns, on_disconnect);
     repeat(s, w->lie_every_ns, on_lie);
 }

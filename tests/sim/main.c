@@ -221,7 +221,7 @@ static int usage(const char *program)
 {
     fprintf(stderr,
             "usage: %s --seed N [--trace] | --seeds A..B [--jobs J] | --same N | --mutants [--mutant NAME]\n"
-            "       --mutant NAME together with --seed switches that bug on\n",
+            "       --mutant NAME together with --seed or --seeds switches that bug on\n",
             program);
     return 2;
 }
@@ -262,7 +262,7 @@ int main(int argc, char **argv)
         }
     }
     jobs = jobs < 1 ? 1 : jobs > JOBS_MAX ? JOBS_MAX : jobs;
-    for (int m = 1; only != NULL && mode == 's' && m < MUTANT_COUNT; m++)
+    for (int m = 1; only != NULL && mode != 'm' && m < MUTANT_COUNT; m++)
         if (strcmp(only, mutant_name(m)) == 0)
             mutant_on = m;
     switch (mode) {

@@ -135,7 +135,7 @@ static bool starts_may_fail(const struct sim *s)
 {
     const struct weather *w = &s->weather;
     return s->start_failures > 0 || w->lose != 0 || w->partition_every_ns != 0 || w->freeze_every_ns != 0 ||
-           w->kill_node_every_ns != 0 || w->kill_head_every_ns != 0;
+           w->kill_node_every_ns != 0 || w->kill_head_every_ns != 0 || w->disconnect_every_ns != 0;
 }
 
 /* All workers that a job, or the node, may have were there at some time. */

@@ -51,9 +51,11 @@ struct weather {
     uint32_t ring_parts;      /* per mille of reads that take only a part */
     size_t ring_bytes;
     uint64_t kill_worker_every_ns, kill_driver_every_ns, kill_node_every_ns, kill_head_every_ns,
-        kill_zygote_every_ns, freeze_every_ns,
+        kill_zygote_every_ns, freeze_every_ns, disconnect_every_ns,
         lie_every_ns; /* 0: never */
     uint32_t start_fails, start_hangs; /* per mille */
+    uint32_t kill_hasty;      /* per mille of drivers: they die soon after their hello */
+    uint32_t kill_queued;     /* per mille of task starts: the worker dies just before */
     uint32_t cpus, workers_max, threads, operations, retries;
     uint32_t drivers;         /* in all */
     uint32_t program;         /* enum program */

@@ -138,12 +138,19 @@ static void on_work(struct sim *s, const struct event *e)
         client_settle(s, t->process);
 }
 
+static void on_strike(struct sim *s, const struct event *e)
+{
+    process_die(s, e->process, 9);
+}
+
 void worker_work(struct sim *s, struct process *p)
 {
     struct thread *t = p->threads[0];
     if (t->run != NULL || t->work_coming || !client_run_ready(p->client))
         return;
     t->work_coming = true;
+    if (!faults_over(s) && random_chance(&s->random, s->weather.kill_queued)) /* with a task in hand, not yet started */
+        sim_after(s, 0, (struct event){.run = on_strike, .process = p});
     sim_after(s, random_skewed(&s->random, 0, 5 * US), (struct event){.run = on_work, .process = p, .object = t});
 }
 

@@ -28,6 +28,9 @@ static void draw_faults(struct weather *w, struct random *r)
     w->kill_zygote_every_ns = PICK(r, 0, 0, 0, 100 * MS);
     w->freeze_every_ns = PICK(r, 0, 0, 20 * MS, 200 * MS);
     w->lie_every_ns = PICK(r, 0, 5 * MS, 50 * MS);
+    w->kill_queued = (uint32_t)PICK(r, 0, 0, 10, 100);
+    w->kill_hasty = (uint32_t)PICK(r, 0, 0, 300);
+    w->disconnect_every_ns = PICK(r, 0, 0, 50 * MS, 300 * MS);
     w->start_fails = (uint32_t)PICK(r, 0, 0, 0, 20, 200);
     w->start_hangs = (uint32_t)PICK(r, 0, 0, 0, 20);
 }
