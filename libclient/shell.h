@@ -48,7 +48,8 @@ struct shell {
     struct shell_peer *peers;
     struct buffer in; /* from the node */
     bool node_bell_owed, node_gone;
-    uint8_t *arena; /* mapped read-only, or NULL while it has no bytes */
+    bool node_hung_up; /* its control socket has ended; what it wrote before is still in the ring */
+    uint8_t *arena;    /* mapped read-only, or NULL while it has no bytes */
     struct shell_extent extents[SHELL_EXTENTS];
 
     /* the seat */
@@ -65,13 +66,16 @@ struct shell {
     bool thread_runs, thread_parked, stop;
     _Atomic uint32_t thread_word;
 
-    pthread_t run_thread; /* worker: the thread that runs tasks */
+    pthread_t run_thread;  /* worker: the thread that runs tasks */
+    uint64_t run_clock_ns; /* the last look at the clock of the thread that runs tasks */
     uint64_t bells_owed_since_ns;
     int completion_fd;     /* eventfd, or -1 */
     void (*stopped)(void); /* worker: the core says CLIENT_STOP, or the node is gone */
 };
 
 uint64_t shell_now_ns(void);
+/* The same clock, a few milliseconds behind, for a quarter of the cost. */
+uint64_t shell_coarse_ns(void);
 
 /* Take over `connection` and start the library thread. On failure the connection stays the
  * caller's. */
@@ -95,8 +99,8 @@ int shell_wait(struct shell *s, struct waiter *w, uint64_t deadline_ns) MOB_MUST
 void shell_poll(struct shell *s);
 /* (worker's main thread) Wait for a task to run. Takes the lock and lets it go. */
 struct run *shell_next_run(struct shell *s);
-/* (locked, worker) A run has ended: as shell_unlock, but the bell may wait while more runs are
- * queued. */
+/* (locked, worker) A run has ended, at s->run_clock_ns: as shell_unlock, but the bell may wait
+ * while more runs are queued. */
 void shell_unlock_answered(struct shell *s);
 
 /* Write `pieces` into the arena; waits for room. *offset of the first byte. Called without the

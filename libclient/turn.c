@@ -53,9 +53,9 @@ static bool node_read(struct shell *s)
     }
     if (rc < 0 || ring_broken(ring))
         node_failed(s, MOB_EPROTO, "the node broke the protocol");
-    else if (n == 0 && ring_revoked(ring))
+    else if (n == 0 && (s->node_hung_up || ring_revoked(ring)))
         node_failed(s, MOB_ENODEDIED, "the node has ended");
-    return n > 0;
+    return n > 0 || s->node_gone; /* its end makes waiters done, too */
 }
 
 static bool peer_read(struct shell *s, struct shell_peer *p)

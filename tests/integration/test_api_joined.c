@@ -1,0 +1,111 @@
+/* Drivers on a head and a node that were started by hand. The program is tests/programs/api_joined.c. */
+#include "tests/support/test.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/support/processes.h"
+#include "tests/support/tempdir.h"
+#include "tests/support/user.h"
+#include "tests/support/wait.h"
+
+struct cluster {
+    struct program *head, *node;
+    char address[128], variable[160];
+};
+
+static struct program *daemon_start(const char *name, const char *option, const char *endpoint, const char *option2,
+                                    const char *value)
+{
+    char *path = user_path(name);
+    struct program *p = program_start((const char *const[]){path, option, endpoint, option2, value, NULL}, NULL);
+    free(path);
+    return p;
+}
+
+static void cluster_open(struct cluster *c)
+{
+    static int number;
+    char local[64];
+    snprintf(local, sizeof local, "@mobula-test-api-%d-%d", getpid(), ++number);
+    snprintf(c->address, sizeof c->address, "ipc://@mobula-test-head-%d-%d", getpid(), number);
+    snprintf(c->variable, sizeof c->variable, "MOBULA_ADDRESS=%s", c->address);
+    c->head = daemon_start("mobula-head", "--listen", c->address, NULL, NULL);
+    assert_true(wait_until(strstr(program_stderr(c->head), "head.start") != NULL, 10000));
+    char *path = user_path("mobula-node");
+    c->node = program_start(
+        (const char *const[]){path, "--head", c->address, "--local", local, "--cpus", "2", NULL}, NULL);
+    free(path);
+    assert_true(wait_until(strstr(program_stderr(c->node), "node.joined") != NULL, 10000));
+}
+
+/* Only the daemons themselves are left: jobs that ended have taken their processes along. */
+static void cluster_close(struct cluster *c)
+{
+    assert_true(wait_until(program_others(c->node) == 0, 2000));
+    program_signal(c->node, SIGTERM);
+    assert_int_equal(program_wait(c->node, 5000), 0);
+    program_signal(c->head, SIGTERM);
+    assert_int_equal(program_wait(c->head, 5000), 0);
+    program_destroy(c->node);
+    program_destroy(c->head);
+}
+
+static struct program *join(const struct cluster *c, const char *what)
+{
+    return user_start_with("api_joined", what, NULL, (const char *const[]){c->variable, NULL});
+}
+
+/* Two drivers at once on one cluster, each with right answers, and a third after them. */
+MOB_TEST(two_drivers_at_once)
+{
+    struct cluster c;
+    cluster_open(&c);
+    struct program *a = join(&c, "busy"), *b = join(&c, "busy");
+    user_ends(a, 0);
+    user_ends(b, 0);
+    user_ends(join(&c, "busy"), 0);
+    cluster_close(&c);
+}
+
+/* A driver that is killed takes its workers along and nothing else. */
+MOB_TEST(killed_driver_takes_its_workers)
+{
+    struct cluster c;
+    cluster_open(&c);
+    struct program *a = join(&c, "hangs");
+    assert_true(wait_until(strstr(program_stdout(a), "joined") != NULL, 20000));
+    struct program *b = join(&c, "busy");
+    assert_true(wait_until(strstr(program_stdout(b), "joined") != NULL, 20000));
+    program_signal(a, SIGKILL);
+    user_ends(a, 128 + SIGKILL);
+    user_ends(b, 0);
+    cluster_close(&c);
+}
+
+/* A driver whose node is killed gets MOB_ENODEDIED from every call. */
+MOB_TEST(killed_node)
+{
+    struct cluster c;
+    cluster_open(&c);
+    struct program *a = join(&c, "left_alone");
+    assert_true(wait_until(strstr(program_stdout(a), "joined") != NULL, 20000));
+    program_signal(c.node, SIGKILL);
+    user_ends(a, 0);
+    assert_int_equal(program_wait(c.node, 5000), 128 + SIGKILL);
+    assert_true(wait_until(program_others(c.node) == 0, 2000));
+    program_signal(c.head, SIGTERM);
+    assert_int_equal(program_wait(c.head, 5000), 0);
+    program_destroy(c.node);
+    program_destroy(c.head);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_drivers_at_once),
+        cmocka_unit_test(killed_driver_takes_its_workers),
+        cmocka_unit_test(killed_node),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
