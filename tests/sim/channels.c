@@ -1,24 +1,27 @@
-/* channels.c: the rings between the processes of one machine, as they are in life: reliable and ordered streams of
- * bytes, of bounded size, that arrive late and in parts; what was written before an end stays readable, after a
- * revocation nothing is written any more. */
+/* channels.c: the rings between the processes of one machine, as they are in life: reliable and
+ * ordered streams of bytes, of bounded size, that arrive late and in parts; what was written before
+ * an end stays readable, after a revocation nothing is written any more. */
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-struct ring_pair *ring_pair_make(struct sim *s, struct process *a, struct mob_process a_id, struct process *b,
-                                 struct mob_process b_id)
+struct ring_pair *ring_pair_make(struct sim *s, struct process *a, struct mob_process a_id,
+                                 struct process *b, struct mob_process b_id)
 {
     struct ring_pair *pair = calloc(1, sizeof *pair);
     sim_need(s, pair);
-    pair->half[0] = (struct ring_half){.pair = pair, .far = &pair->half[1], .owner = a, .other = b_id};
-    pair->half[1] = (struct ring_half){.pair = pair, .far = &pair->half[0], .owner = b, .other = a_id};
+    pair->half[0] =
+        (struct ring_half){.pair = pair, .far = &pair->half[1], .owner = a, .other = b_id};
+    pair->half[1] =
+        (struct ring_half){.pair = pair, .far = &pair->half[0], .owner = b, .other = a_id};
     pair->next = s->rings;
     s->rings = pair;
     return pair;
 }
 
-struct ring_half *ring_find(struct sim *s, const struct process *owner, struct mob_process other, bool open)
+struct ring_half *ring_find(struct sim *s, const struct process *owner, struct mob_process other,
+                            bool open)
 {
     for (struct ring_pair *pair = s->rings; pair != NULL; pair = pair->next)
         for (int side = 0; side < 2; side++) {
@@ -29,14 +32,16 @@ struct ring_half *ring_find(struct sim *s, const struct process *owner, struct m
     return NULL;
 }
 
-/* The core's record of the other side; NULL when the core has forgotten it, or has a newer ring for it. */
+/* The core's record of the other side; NULL when the core has forgotten it, or has a newer ring for
+ * it. */
 static struct peer *peer_of(struct sim *s, struct ring_half *half)
 {
     struct peer *peer = NULL;
     if (half->owner->kind == PROCESS_NODE)
         peer = node_core_client(daemons_node_core(s), half->other);
     else if (half->owner->client != NULL)
-        peer = half->other.v == 0 ? client_node(half->owner->client) : client_peer(half->owner->client, half->other);
+        peer = half->other.v == 0 ? client_node(half->owner->client)
+                                  : client_peer(half->owner->client, half->other);
     return peer != NULL && peer->shell == half ? peer : NULL;
 }
 
@@ -66,7 +71,8 @@ static void frames_deliver(struct sim *s, struct ring_half *half)
         frame_taken(&half->in, &frame);
     }
     if (rc < 0)
-        sim_fail(s, "%s read a frame of an impossible size from %s", half->owner->name, half->far->owner->name);
+        sim_fail(s, "%s read a frame of an impossible size from %s", half->owner->name,
+                 half->far->owner->name);
 }
 
 static void on_room(struct sim *s, const struct event *e)

@@ -1,5 +1,5 @@
-/* clients.c: drivers and workers around their cores: what libclient's shell does after each step, and how a process is
- * born and ends. */
+/* clients.c: drivers and workers around their cores: what libclient's shell does after each step,
+ * and how a process is born and ends. */
 #include <inttypes.h>
 
 #include "tests/sim/scripts.h"
@@ -54,7 +54,8 @@ void process_die(struct sim *s, struct process *p, uint32_t by_signal)
 {
     if (!p->alive)
         return;
-    TRACE(s, p, "ends by signal %" PRIu32 " while it runs %" PRIu64 ".%" PRIu64, by_signal, p->mark_owner, p->mark);
+    TRACE(s, p, "ends by signal %" PRIu32 " while it runs %" PRIu64 ".%" PRIu64, by_signal,
+          p->mark_owner, p->mark);
     p->alive = false;
     p->exit_signal = by_signal;
     s->deaths += by_signal != 0;
@@ -94,7 +95,8 @@ static void leave_if_empty(struct sim *s, struct process *p)
 {
     for (struct ring_pair *pair = s->rings; pair != NULL; pair = pair->next)
         for (int side = 0; side < 2; side++)
-            if (pair->half[side].owner == p && pair->half[side].waits && !pair->revoked && pair->half[!side].owner->alive)
+            if (pair->half[side].owner == p && pair->half[side].waits && !pair->revoked &&
+                pair->half[!side].owner->alive)
                 return;
     process_die(s, p, 0);
 }
@@ -106,7 +108,8 @@ static void peer_open(struct sim *s, struct process *p, const struct client_effe
     struct ring_half *half = ring_find(s, p, e->process, false);
     struct peer *peer = client_peer(p->client, e->process);
     if (half == NULL || half != &half->pair->half[e->side])
-        sim_fail(s, "%s is told of a ring pair with process %" PRIu64 " that nobody made", p->name, e->process.v);
+        sim_fail(s, "%s is told of a ring pair with process %" PRIu64 " that nobody made", p->name,
+                 e->process.v);
     if (peer == NULL)
         sim_fail(s, "%s opens a peer that it does not know", p->name);
     ring_bind(s, half, peer);
@@ -118,7 +121,9 @@ static void effect_do(struct sim *s, struct process *p, const struct client_effe
     struct ring_half *half;
     TRACE(s, p, "effect: %s %" PRIu64, names[e->kind], e->process.v);
     switch (e->kind) {
-    case CLIENT_OPEN_PEER: peer_open(s, p, e); break;
+    case CLIENT_OPEN_PEER:
+        peer_open(s, p, e);
+        break;
     case CLIENT_CLOSE_PEER:
         if ((half = ring_find(s, p, e->process, true)) != NULL)
             half->open = half->waits = false;
@@ -128,8 +133,11 @@ static void effect_do(struct sim *s, struct process *p, const struct client_effe
             ring_drain(s, half);
         client_lost(p->client, e->process, s->now_ns);
         break;
-    case CLIENT_STOP: p->leaves = true; break;
-    case CLIENT_FAILED: sim_fail(s, "%s failed: %s", p->name, mob_error_name(e->code));
+    case CLIENT_STOP:
+        p->leaves = true;
+        break;
+    case CLIENT_FAILED:
+        sim_fail(s, "%s failed: %s", p->name, mob_error_name(e->code));
     }
 }
 
@@ -143,18 +151,20 @@ static void on_tick(struct sim *s, const struct event *e)
     client_settle(s, p);
 }
 
-/* The node's messages go first and hold back the others, so that what was sealed is known to it before anybody is told. */
+/* The node's messages go first and hold back the others, so that what was sealed is known to it
+ * before anybody is told. */
 static void peers_flush(struct sim *s, struct process *p)
 {
     struct peer *peer, *node = client_node(p->client);
     while (outbox_take(client_outbox(p->client)) != NULL)
         continue;
     ring_flush(s, node);
-    for (struct ring_pair *pair = s->rings; pair != NULL && peer_backlog(node) == 0; pair = pair->next)
+    for (struct ring_pair *pair = s->rings; pair != NULL && peer_backlog(node) == 0;
+         pair = pair->next)
         for (int side = 0; side < 2; side++) {
             struct ring_half *half = &pair->half[side];
-            if (half->owner == p && half->open && half->other.v != 0 && (peer = client_peer(p->client, half->other)) != NULL &&
-                peer->shell == half)
+            if (half->owner == p && half->open && half->other.v != 0 &&
+                (peer = client_peer(p->client, half->other)) != NULL && peer->shell == half)
                 ring_flush(s, peer);
         }
 }
@@ -179,7 +189,8 @@ void client_settle(struct sim *s, struct process *p)
     uint64_t at = client_deadline(p->client);
     if (at < p->tick_at) {
         p->tick_at = at;
-        sim_after(s, at > s->now_ns ? at - s->now_ns : 0, (struct event){.run = on_tick, .process = p, .a = at});
+        sim_after(s, at > s->now_ns ? at - s->now_ns : 0,
+                  (struct event){.run = on_tick, .process = p, .a = at});
     }
 }
 

@@ -1,5 +1,6 @@
-/* daemons.c: the head and the node around their cores: what head/shell.c and node/shell.c do. The head's disk is a
- * buffer; what was committed is replayed at the end and must give the same head. */
+/* daemons.c: the head and the node around their cores: what head/shell.c and node/shell.c do. The
+ * head's disk is a buffer; what was committed is replayed at the end and must give the same head.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -36,13 +37,15 @@ static uint64_t ms(const struct sim *s)
     return s->now_ns / MS;
 }
 
-static void tick_schedule(struct sim *s, struct process *p, uint64_t at_ms, void (*run)(struct sim *, const struct event *))
+static void tick_schedule(struct sim *s, struct process *p, uint64_t at_ms,
+                          void (*run)(struct sim *, const struct event *))
 {
     uint64_t at = at_ms == UINT64_MAX ? UINT64_MAX : at_ms * MS;
     if (at >= p->tick_at)
         return;
     p->tick_at = at;
-    sim_after(s, at > s->now_ns ? at - s->now_ns : 0, (struct event){.run = run, .process = p, .a = at});
+    sim_after(s, at > s->now_ns ? at - s->now_ns : 0,
+              (struct event){.run = run, .process = p, .a = at});
 }
 
 uint8_t *arena_of(struct sim *s, struct mob_job job)
@@ -80,9 +83,11 @@ static void head_settle(struct sim *s)
         d->commits = commit.number;
         if (buffer_append(&d->journal, commit.records.data, commit.records.size) != MOB_OK)
             sim_need(s, NULL);
-        TRACE(s, s->head, "commits %" PRIu64 " with %" PRIu32 " records", commit.number, commit.count);
+        TRACE(s, s->head, "commits %" PRIu64 " with %" PRIu32 " records", commit.number,
+              commit.count);
         head_core_committed(d->head, commit.number);
-        s->head->frozen_until = s->now_ns + random_skewed(&s->random, 0, MS); /* the disk takes its time */
+        s->head->frozen_until =
+            s->now_ns + random_skewed(&s->random, 0, MS); /* the disk takes its time */
     }
     while (head_core_next_effect(d->head, &effect)) {
         TRACE(s, s->head, "%s", effect.kind == HEAD_CUT ? "cuts the connection" : effect.text);
@@ -136,15 +141,18 @@ static void session_start(struct sim *s)
     hello_make(s, &hello);
     struct view view = {buffer_head(&hello), buffer_size(&hello)};
     d->sessions++;
-    int rc = d->link.session == 0 ? link_init(&d->link, d->sessions, view) : link_restart(&d->link, d->sessions, view);
+    int rc = d->link.session == 0 ? link_init(&d->link, d->sessions, view)
+                                  : link_restart(&d->link, d->sessions, view);
     if (rc != MOB_OK)
         sim_need(s, NULL);
     d->connected = true;
     d->welcomed = false;
     d->session_ns = s->now_ns;
-    sim_after(s, WELCOME_MS * MS, (struct event){.run = on_unwelcome, .process = s->node, .a = d->sessions});
+    sim_after(s, WELCOME_MS * MS,
+              (struct event){.run = on_unwelcome, .process = s->node, .a = d->sessions});
     buffer_fini(&hello);
-    TRACE(s, s->node, "says hello: connection=%" PRIu64 " session=%" PRIu64, d->connection, d->sessions);
+    TRACE(s, s->node, "says hello: connection=%" PRIu64 " session=%" PRIu64, d->connection,
+          d->sessions);
     node_settle(s);
 }
 
@@ -160,7 +168,8 @@ void node_new_session(struct sim *s)
         session_start(s);
 }
 
-/* As node/uplink.c: the head says nothing to a node that it holds for lost, so the node must speak first. */
+/* As node/uplink.c: the head says nothing to a node that it holds for lost, so the node must speak
+ * first. */
 static void on_unwelcome(struct sim *s, const struct event *e)
 {
     if (s->daemons->connected && !s->daemons->welcomed && e->a == s->daemons->sessions)
@@ -231,8 +240,8 @@ static void node_packet(struct sim *s, struct view packet)
         node_disconnect(s); /* refused: come again */
         return;
     }
-    TRACE(s, s->node, "<- head1: link session=%" PRIu64 " number=%" PRIu64 " ack=%" PRIu64, link.session, link.number,
-          link.ack);
+    TRACE(s, s->node, "<- head1: link session=%" PRIu64 " number=%" PRIu64 " ack=%" PRIu64,
+          link.session, link.number, link.ack);
     if (link_on_frame(&d->link, packet, ms(s)) != MOB_OK)
         sim_fail(s, "the node gets a malformed frame of the link");
     while (link_next(&d->link, &messages))
@@ -241,7 +250,8 @@ static void node_packet(struct sim *s, struct view packet)
     node_settle(s);
 }
 
-void daemons_packet(struct sim *s, struct process *to, struct process *from, uint64_t connection, struct view packet)
+void daemons_packet(struct sim *s, struct process *to, struct process *from, uint64_t connection,
+                    struct view packet)
 {
     struct msg_link link;
     struct view messages;
@@ -253,8 +263,8 @@ void daemons_packet(struct sim *s, struct process *to, struct process *from, uin
     }
     struct sender sender = {.connection = connection, .uid = UID};
     if (link_peek(packet, &link, &messages)) {
-        TRACE(s, to, "<- %s: link session=%" PRIu64 " number=%" PRIu64 " ack=%" PRIu64, from->name, link.session,
-              link.number, link.ack);
+        TRACE(s, to, "<- %s: link session=%" PRIu64 " number=%" PRIu64 " ack=%" PRIu64, from->name,
+              link.session, link.number, link.ack);
         sim_trace_frame(s, to, from->name, messages);
     }
     head_core_on_frame(s->daemons->head, &sender, packet, ms(s));
@@ -410,10 +420,13 @@ static void hello_give(struct sim *s, struct process *p)
 {
     struct daemons *d = s->daemons;
     struct mob_err err;
-    struct msg_client_hello m = {
-        .version = PROTOCOL_VERSION, .pid = p->number, .program = view_of("/bin/sim"), .directory = view_of("/")};
+    struct msg_client_hello m = {.version = PROTOCOL_VERSION,
+                                 .pid = p->number,
+                                 .program = view_of("/bin/sim"),
+                                 .directory = view_of("/")};
     p->id = node_core_driver_hello(d->core, &m, UID, ms(s), &err);
-    TRACE(s, s->node, "the hello of %s gives process=%" PRIu64 " %s", p->name, p->id.v, p->id.v == 0 ? err.text : "");
+    TRACE(s, s->node, "the hello of %s gives process=%" PRIu64 " %s", p->name, p->id.v,
+          p->id.v == 0 ? err.text : "");
     if (p->id.v == 0 && err.code == MOB_EAGAIN) {
         struct hello *h = calloc(1, sizeof *h), **at = &d->hellos;
         sim_need(s, h);
@@ -423,7 +436,8 @@ static void hello_give(struct sim *s, struct process *p)
         *at = h;
     } else if (p->id.v != 0) {
         if (!faults_over(s) && random_chance(&s->random, s->weather.kill_hasty))
-            sim_after(s, random_skewed(&s->random, 0, 60 * MS), (struct event){.run = on_kill, .process = p});
+            sim_after(s, random_skewed(&s->random, 0, 60 * MS),
+                      (struct event){.run = on_kill, .process = p});
     } else if (err.code == MOB_ELIMIT) {
         driver_refused(s, p, err.text);
     } else {
@@ -466,16 +480,17 @@ static void effect_do(struct sim *s, const struct node_effect *e)
     static const char *const names[] = {"start zygote", "fork worker", "connect", "disconnect",
                                         "welcome",      "refuse",      "kill",    "job gone"};
     struct process *p = process_find(s, e->process.v), *other = process_find(s, e->other.v);
-    TRACE(s, s->node, "effect: %s job=%" PRIu64 " process=%" PRIu64 " other=%" PRIu64, names[e->kind], e->job.v, e->process.v,
-          e->other.v);
+    TRACE(s, s->node, "effect: %s job=%" PRIu64 " process=%" PRIu64 " other=%" PRIu64,
+          names[e->kind], e->job.v, e->process.v, e->other.v);
     bool faults = !faults_over(s);
     switch (e->kind) {
     case NODE_START_ZYGOTE:
-        sim_after(s, random_skewed(&s->random, MS, 20 * MS),
-                  (struct event){.run = on_zygote,
-                                 .process = s->node,
-                                 .a = e->job.v,
-                                 .b = faults && random_chance(&s->random, s->weather.start_fails / 2)});
+        sim_after(
+            s, random_skewed(&s->random, MS, 20 * MS),
+            (struct event){.run = on_zygote,
+                           .process = s->node,
+                           .a = e->job.v,
+                           .b = faults && random_chance(&s->random, s->weather.start_fails / 2)});
         break;
     case NODE_FORK_WORKER:
         if (p != NULL)
@@ -487,8 +502,12 @@ static void effect_do(struct sim *s, const struct node_effect *e)
             sim_fail(s, "the node connects processes that are not of one job");
         ring_pair_make(s, p, p->id, other, other->id);
         break;
-    case NODE_DISCONNECT: ring_revoke(s, e->process, e->other); break;
-    case NODE_WELCOME: welcome_send(s, p, random_skewed(&s->random, 10 * US, MS)); break;
+    case NODE_DISCONNECT:
+        ring_revoke(s, e->process, e->other);
+        break;
+    case NODE_WELCOME:
+        welcome_send(s, p, random_skewed(&s->random, 10 * US, MS));
+        break;
     case NODE_REFUSE:
         if (p->alive)
             driver_refused(s, p, e->text);
@@ -498,9 +517,12 @@ static void effect_do(struct sim *s, const struct node_effect *e)
             sim_fail(s, "the node has %s killed, and nobody has died", p->name);
         p->doomed = true;
         if (p->alive)
-            sim_after(s, random_skewed(&s->random, 0, MS), (struct event){.run = on_kill, .process = p});
+            sim_after(s, random_skewed(&s->random, 0, MS),
+                      (struct event){.run = on_kill, .process = p});
         break;
-    case NODE_JOB_GONE: job_gone(s, e); break;
+    case NODE_JOB_GONE:
+        job_gone(s, e);
+        break;
     }
 }
 
@@ -530,7 +552,8 @@ void node_settle(struct sim *s)
     while (d->connected && link_outgoing(&d->link, head, ms(s), &frame))
         if (s->head != NULL)
             network_send(s, s->node, s->head, frame);
-    uint64_t at = node_core_deadline(d->core), link_at = d->connected ? link_deadline(&d->link) : UINT64_MAX;
+    uint64_t at = node_core_deadline(d->core),
+             link_at = d->connected ? link_deadline(&d->link) : UINT64_MAX;
     tick_schedule(s, s->node, at < link_at ? at : link_at, on_node_tick);
 }
 
@@ -595,7 +618,8 @@ void node_kill(struct sim *s)
     TRACE(s, node, "is killed, with all local processes");
     if (s->daemons->connected && s->head != NULL)
         sim_after(s, random_skewed(&s->random, 0, 100 * MS),
-                  (struct event){.run = on_disconnected, .process = s->head, .a = s->daemons->connection});
+                  (struct event){
+                      .run = on_disconnected, .process = s->head, .a = s->daemons->connection});
     s->daemons->connected = false;
     node->alive = false;
     s->node = NULL;
@@ -626,7 +650,8 @@ static struct head_core *head_make(struct sim *s)
         .refused_ms = 20,
     };
     if (head_core_create(&core, &config, &err) != MOB_OK ||
-        head_core_replay(core, (struct view){buffer_head(&d->journal), buffer_size(&d->journal)}, &err) != MOB_OK)
+        head_core_replay(core, (struct view){buffer_head(&d->journal), buffer_size(&d->journal)},
+                         &err) != MOB_OK)
         sim_fail(s, "the head cannot be made from its journal: %s", err.text);
     return core;
 }
@@ -691,12 +716,13 @@ bool daemons_at_rest(struct sim *s, char *what, size_t size)
     node_core_counts(s->daemons->core, &n);
     head_core_counts(s->daemons->head, &h);
     snprintf(what, size,
-             "node: jobs=%" PRIu64 " drivers=%" PRIu64 " workers=%" PRIu64 " leases=%" PRIu64 " blocked=%" PRIu64
-             " wanted=%" PRIu64 " leased_cpus=%" PRIu64 " store_used=%" PRIu64 "; head: nodes=%" PRIu64 " jobs=%" PRIu64
-             " workers=%" PRIu64 " objects=%" PRIu64,
-             n.jobs, n.drivers, n.workers, n.leases, n.blocked_workers, n.wanted_leases, n.leased_cpus, n.store_used, h.nodes,
-             h.jobs, h.workers, h.objects);
-    return n.jobs + n.drivers + n.workers + n.leases + n.blocked_workers + n.wanted_leases + n.leased_cpus + n.store_used ==
+             "node: jobs=%" PRIu64 " drivers=%" PRIu64 " workers=%" PRIu64 " leases=%" PRIu64
+             " blocked=%" PRIu64 " wanted=%" PRIu64 " leased_cpus=%" PRIu64 " store_used=%" PRIu64
+             "; head: nodes=%" PRIu64 " jobs=%" PRIu64 " workers=%" PRIu64 " objects=%" PRIu64,
+             n.jobs, n.drivers, n.workers, n.leases, n.blocked_workers, n.wanted_leases,
+             n.leased_cpus, n.store_used, h.nodes, h.jobs, h.workers, h.objects);
+    return n.jobs + n.drivers + n.workers + n.leases + n.blocked_workers + n.wanted_leases +
+                   n.leased_cpus + n.store_used ==
                0 &&
            h.jobs + h.workers + h.objects == 0 && h.nodes == 1;
 }
@@ -718,9 +744,11 @@ void daemons_replay(struct sim *s)
     struct buffer is = {0}, was = {0};
     if (head_core_dump(d->head, &is) != MOB_OK || head_core_dump(again, &was) != MOB_OK)
         sim_need(s, NULL);
-    if (buffer_size(&is) != buffer_size(&was) || memcmp(buffer_head(&is), buffer_head(&was), buffer_size(&is)) != 0)
-        sim_fail(s, "the head's journal gives another head:\n%.*s\nthan there is:\n%.*s", (int)buffer_size(&was),
-                 (const char *)buffer_head(&was), (int)buffer_size(&is), (const char *)buffer_head(&is));
+    if (buffer_size(&is) != buffer_size(&was) ||
+        memcmp(buffer_head(&is), buffer_head(&was), buffer_size(&is)) != 0)
+        sim_fail(s, "the head's journal gives another head:\n%.*s\nthan there is:\n%.*s",
+                 (int)buffer_size(&was), (const char *)buffer_head(&was), (int)buffer_size(&is),
+                 (const char *)buffer_head(&is));
     buffer_fini(&is);
     buffer_fini(&was);
     head_core_destroy(again);

@@ -1,5 +1,6 @@
-/* faults.c: what goes wrong, and when drivers arrive. Faults come at random times; a death may be set to a later step of
- * its process, so that it strikes between a step and the messages that the step made. */
+/* faults.c: what goes wrong, and when drivers arrive. Faults come at random times; a death may be
+ * set to a later step of its process, so that it strikes between a step and the messages that the
+ * step made. */
 #include <inttypes.h>
 
 #include "tests/sim/recipes.h"
@@ -8,10 +9,12 @@ enum { DRIVERS_MORE = 2 }; /* that may come in the place of those that were kill
 
 bool faults_over(const struct sim *s)
 {
-    return s->now_ns >= s->weather.faults_end_ns || (s->weather.calm && s->drivers_made >= s->weather.drivers);
+    return s->now_ns >= s->weather.faults_end_ns ||
+           (s->weather.calm && s->drivers_made >= s->weather.drivers);
 }
 
-static void repeat(struct sim *s, uint64_t every_ns, void (*run)(struct sim *, const struct event *))
+static void repeat(struct sim *s, uint64_t every_ns,
+                   void (*run)(struct sim *, const struct event *))
 {
     if (every_ns != 0)
         sim_after(s, random_between(&s->random, 1, 2 * every_ns), (struct event){.run = run});
@@ -53,7 +56,8 @@ static void arrive_after(struct sim *s, uint64_t delay)
 
 static void driver_replace(struct sim *s)
 {
-    if (s->drivers_made + s->drivers_coming < s->weather.drivers + DRIVERS_MORE && random_chance(&s->random, 700))
+    if (s->drivers_made + s->drivers_coming < s->weather.drivers + DRIVERS_MORE &&
+        random_chance(&s->random, 700))
         arrive_after(s, random_skewed(&s->random, MS, 100 * MS));
 }
 
@@ -135,7 +139,8 @@ static void on_freeze(struct sim *s, const struct event *e)
     (void)e;
     if (faults_over(s))
         return;
-    static const enum process_kind kinds[] = {PROCESS_WORKER, PROCESS_WORKER, PROCESS_DRIVER, PROCESS_NODE, PROCESS_HEAD};
+    static const enum process_kind kinds[] = {PROCESS_WORKER, PROCESS_WORKER, PROCESS_DRIVER,
+                                              PROCESS_NODE, PROCESS_HEAD};
     struct process *p = pick(s, kinds[random_below(&s->random, 5)]);
     if (p != NULL) {
         uint64_t ns = random_skewed(&s->random, 100 * US, 300 * MS);
@@ -155,7 +160,8 @@ static void on_partition(struct sim *s, const struct event *e)
     for (unsigned way = 0; way < 2; way++)
         if ((ways & (1u << way)) != 0)
             s->cut_until[way] = until < s->weather.faults_end_ns ? until : s->weather.faults_end_ns;
-    TRACE(s, NULL, "the network is cut, ways=%" PRIu64 ", for %.3f ms", ways, (double)(until - s->now_ns) / 1e6);
+    TRACE(s, NULL, "the network is cut, ways=%" PRIu64 ", for %.3f ms", ways,
+          (double)(until - s->now_ns) / 1e6);
     if (s->node != NULL && random_chance(&s->random, 300))
         node_disconnect(s);
     else if (s->node != NULL && random_chance(&s->random, 300))
@@ -175,7 +181,8 @@ static void on_disconnect(struct sim *s, const struct event *e)
 
 /* ---- lies ---- */
 
-/* A ring between a driver and one of its workers, both alive, seen from the worker; NULL when there is none. */
+/* A ring between a driver and one of its workers, both alive, seen from the worker; NULL when there
+ * is none. */
 static struct ring_half *pick_ring(struct sim *s)
 {
     struct ring_half *found = NULL;
@@ -192,8 +199,9 @@ static struct ring_half *pick_ring(struct sim *s)
     return found;
 }
 
-/* A driver says to its worker what only others may say: that a task of the worker's has ended or was given back, or what
- * the value of somebody else's object is. Nothing of it may have an effect. */
+/* A driver says to its worker what only others may say: that a task of the worker's has ended or
+ * was given back, or what the value of somebody else's object is. Nothing of it may have an effect.
+ */
 static void lie_write(struct sim *s, struct process *victim, struct buffer *b)
 {
     uint8_t bytes[VALUE_HEAD];

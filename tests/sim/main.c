@@ -1,6 +1,6 @@
-/* main.c: the options of the simulation: one seed, many seeds on several cores, the same seed twice, the mutants.
- * Each child runs every J-th seed of the range and says in shared memory where it is, so that a seed that crashes or
- * hangs is known as well. */
+/* main.c: the options of the simulation: one seed, many seeds on several cores, the same seed
+ * twice, the mutants. Each child runs every J-th seed of the range and says in shared memory where
+ * it is, so that a seed that crashes or hangs is known as well. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -22,7 +22,16 @@ static const struct named {
     uint64_t seed;
     const char *why;
 } named[] = {
-    {1, "the first"},
+    {1, "a node that came back gave its process ids out again"},
+    {4, "a crash was told as that of another submitter's task"},
+    {51, "a driver left before the head answered, and the head kept its job for ever"},
+    {76, "the head falls silent before its welcome arrives"},
+    {104, "a worker died with answers that had not gone, and tasks were started too often"},
+    {194, "a worker that was asked to stop refused every task after that"},
+    {288, "a recursion 15 deep on one cpu: few workers"},
+    {304, "a driver that leaves sees its job go first"},
+    {487, "two jobs on one cpu passed a lease to and fro"},
+    {500, "the last ready task waited for ever behind a recalled lease"},
 };
 
 struct progress {
@@ -34,12 +43,14 @@ static double cpu_seconds(int who)
 {
     struct rusage u;
     getrusage(who, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static void show_failure(uint64_t seed, const char *what)
 {
-    printf("FAILED seed %" PRIu64 ": %s\n    replay: make sim SEED=%" PRIu64 " TRACE=1\n", seed, what, seed);
+    printf("FAILED seed %" PRIu64 ": %s\n    replay: make sim SEED=%" PRIu64 " TRACE=1\n", seed,
+           what, seed);
     fflush(stdout);
 }
 
@@ -50,7 +61,8 @@ static int run_one(uint64_t seed, bool trace)
     char failure[2048];
     uint64_t events;
     if (sim_run(seed, trace ? stdout : NULL, failure, sizeof failure, &events)) {
-        printf("seed %" PRIu64 " passed, %" PRIu64 " events, %.1f ms of cpu\n", seed, events, cpu_seconds(RUSAGE_SELF) * 1e3);
+        printf("seed %" PRIu64 " passed, %" PRIu64 " events, %.1f ms of cpu\n", seed, events,
+               cpu_seconds(RUSAGE_SELF) * 1e3);
         return 0;
     }
     show_failure(seed, failure);
@@ -70,7 +82,8 @@ static int run_same(uint64_t seed)
         fclose(out);
     }
     bool same = size[0] == size[1] && memcmp(text[0], text[1], size[0]) == 0;
-    printf("seed %" PRIu64 ": two traces of %zu bytes are %s\n", seed, size[0], same ? "the same" : "DIFFERENT");
+    printf("seed %" PRIu64 ": two traces of %zu bytes are %s\n", seed, size[0],
+           same ? "the same" : "DIFFERENT");
     free(text[0]);
     free(text[1]);
     return !same;
@@ -96,11 +109,14 @@ static void child(struct progress *p, uint64_t first, uint64_t count, uint64_t s
         }
         p->done++;
         p->events += events;
+        if (start == 0 && p->done % 5000 == 0 && isatty(STDERR_FILENO))
+            fprintf(stderr, "at seed %" PRIu64 "\n", p->seed);
     }
     _exit(0);
 }
 
-static pid_t child_start(struct progress *p, uint64_t first, uint64_t count, uint64_t start, uint64_t step, bool quiet)
+static pid_t child_start(struct progress *p, uint64_t first, uint64_t count, uint64_t start,
+                         uint64_t step, bool quiet)
 {
     fflush(stdout);
     pid_t pid = fork();
@@ -114,7 +130,8 @@ static pid_t child_start(struct progress *p, uint64_t first, uint64_t count, uin
 
 static struct progress *progress_make(uint32_t count)
 {
-    void *memory = mmap(NULL, count * sizeof(struct progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, count * sizeof(struct progress), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         exit(2);
     return memory;
@@ -128,13 +145,15 @@ static const char *failure_of(const struct progress *p, int status, char *text, 
     if (WTERMSIG(status) == SIGALRM)
         snprintf(text, size, "a step does not end: more than %d s of real time", SEED_SECONDS_MAX);
     else
-        snprintf(text, size, "a core crashed: signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        snprintf(text, size, "a core crashed: signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     return text;
 }
 
 static int run_many(uint64_t first, uint64_t last, uint32_t jobs)
 {
-    uint64_t count = last - first + 1 + sizeof named / sizeof named[0], done = 0, failed = 0, events = 0;
+    uint64_t count = last - first + 1 + sizeof named / sizeof named[0], done = 0, failed = 0,
+             events = 0;
     struct progress *p = progress_make(jobs);
     pid_t pids[JOBS_MAX];
     uint64_t next[JOBS_MAX];
@@ -167,8 +186,8 @@ static int run_many(uint64_t first, uint64_t last, uint32_t jobs)
         done += p[i].done;
         events += p[i].events;
     }
-    printf("%" PRIu64 " seeds, %" PRIu64 " events, %.2f ms of cpu per seed in the mean\n", done + failed, events,
-           cpu_seconds(RUSAGE_CHILDREN) * 1e3 / (double)(done + failed));
+    printf("%" PRIu64 " seeds, %" PRIu64 " events, %.2f ms of cpu per seed in the mean\n",
+           done + failed, events, cpu_seconds(RUSAGE_CHILDREN) * 1e3 / (double)(done + failed));
     if (failed == 0)
         printf("[  PASSED  ] %" PRIu64 " test(s).\n", done);
     else
@@ -192,8 +211,8 @@ static bool mutant_run(int mutant, struct progress *p)
     if (status == 0)
         printf("%-28s %8s  %s\n", mutant_name(mutant), "SURVIVED", mutant_text(mutant));
     else
-        printf("%-28s %8" PRIu64 "  %s\n%39s%.160s\n", mutant_name(mutant), p->seed, mutant_text(mutant), "found: ",
-               failure_of(p, status, text, sizeof text));
+        printf("%-28s %8" PRIu64 "  %s\n%39s%.160s\n", mutant_name(mutant), p->seed,
+               mutant_text(mutant), "found: ", failure_of(p, status, text, sizeof text));
     fflush(stdout);
     return status != 0;
 }
@@ -220,7 +239,8 @@ static int run_mutants(const char *only)
 static int usage(const char *program)
 {
     fprintf(stderr,
-            "usage: %s --seed N [--trace] | --seeds A..B [--jobs J] | --same N | --mutants [--mutant NAME]\n"
+            "usage: %s --seed N [--trace] | --seeds A..B [--jobs J] | --same N | --mutants "
+            "[--mutant NAME]\n"
             "       --mutant NAME together with --seed or --seeds switches that bug on\n",
             program);
     return 2;
@@ -237,9 +257,10 @@ static bool parse_range(const char *text, uint64_t *first, uint64_t *last)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"seed", 1, NULL, 's'},    {"trace", 0, NULL, 't'}, {"seeds", 1, NULL, 'r'},
-                                            {"jobs", 1, NULL, 'j'},    {"same", 1, NULL, 'a'},  {"mutants", 0, NULL, 'm'},
-                                            {"mutant", 1, NULL, 'u'},  {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"seed", 1, NULL, 's'},   {"trace", 0, NULL, 't'},
+                                            {"seeds", 1, NULL, 'r'},  {"jobs", 1, NULL, 'j'},
+                                            {"same", 1, NULL, 'a'},   {"mutants", 0, NULL, 'm'},
+                                            {"mutant", 1, NULL, 'u'}, {NULL, 0, NULL, 0}};
     uint64_t first = 0, last = 0;
     uint32_t jobs = 1;
     bool trace = false;
@@ -254,11 +275,20 @@ int main(int argc, char **argv)
             if (!parse_range(optarg, &first, &last))
                 return usage(argv[0]);
             break;
-        case 'm': mode = option; break;
-        case 't': trace = true; break;
-        case 'u': only = optarg; break;
-        case 'j': jobs = (uint32_t)strtoul(optarg, NULL, 10); break;
-        default: return usage(argv[0]);
+        case 'm':
+            mode = option;
+            break;
+        case 't':
+            trace = true;
+            break;
+        case 'u':
+            only = optarg;
+            break;
+        case 'j':
+            jobs = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        default:
+            return usage(argv[0]);
         }
     }
     jobs = jobs < 1 ? 1 : jobs > JOBS_MAX ? JOBS_MAX : jobs;
@@ -266,10 +296,15 @@ int main(int argc, char **argv)
         if (strcmp(only, mutant_name(m)) == 0)
             mutant_on = m;
     switch (mode) {
-    case 's': return run_one(first, trace);
-    case 'a': return run_same(first);
-    case 'r': return run_many(first, last, jobs);
-    case 'm': return run_mutants(only);
-    default: return usage(argv[0]);
+    case 's':
+        return run_one(first, trace);
+    case 'a':
+        return run_same(first);
+    case 'r':
+        return run_many(first, last, jobs);
+    case 'm':
+        return run_mutants(only);
+    default:
+        return usage(argv[0]);
     }
 }

@@ -1,5 +1,6 @@
-/* network.c: the way between a node and the head. Packets are lost, repeated, delayed and thereby reordered, and for a
- * time cut off in one or both directions. After the last fault nothing is lost any more, only delayed. */
+/* network.c: the way between a node and the head. Packets are lost, repeated, delayed and thereby
+ * reordered, and for a time cut off in one or both directions. After the last fault nothing is lost
+ * any more, only delayed. */
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* oracle.c: the truth about every object and task of a run, and which errors the faults excuse. It sees everything at
- * once, as no process of the cluster could. */
+/* oracle.c: the truth about every object and task of a run, and which errors the faults excuse. It
+ * sees everything at once, as no process of the cluster could. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -81,8 +81,8 @@ struct truth *oracle_truth(struct sim *s, struct mob_object id)
 
 /* ---- specs ---- */
 
-uint32_t oracle_spec(struct sim *s, const struct recipe *r, struct process *submitter, const struct script_arg *args,
-                     uint32_t count)
+uint32_t oracle_spec(struct sim *s, const struct recipe *r, struct process *submitter,
+                     const struct script_arg *args, uint32_t count)
 {
     struct oracle *o = s->oracle;
     struct plan plan;
@@ -118,7 +118,8 @@ void oracle_death(struct sim *s, uint64_t owner, uint64_t seq)
 {
     struct truth *t = oracle_truth(s, (struct mob_object){owner, seq});
     if (t->spec == 0)
-        sim_fail(s, "a worker ran a task whose id %" PRIu64 ".%" PRIu64 " is that of a put", owner, seq);
+        sim_fail(s, "a worker ran a task whose id %" PRIu64 ".%" PRIu64 " is that of a put", owner,
+                 seq);
     s->oracle->specs[t->spec - 1]->deaths++;
 }
 
@@ -130,18 +131,21 @@ static bool owner_died(struct sim *s, const struct truth *t)
     return owner != NULL && (owner->doomed || (!owner->alive && !owner->leaves));
 }
 
-/* Workers failed to start, or the head may have been out of reach for so long that the process ids ran out. */
+/* Workers failed to start, or the head may have been out of reach for so long that the process ids
+ * ran out. */
 static bool starts_may_fail(const struct sim *s)
 {
     const struct weather *w = &s->weather;
-    return s->start_failures > 0 || w->lose != 0 || w->partition_every_ns != 0 || w->freeze_every_ns != 0 ||
-           w->kill_node_every_ns != 0 || w->kill_head_every_ns != 0 || w->disconnect_every_ns != 0;
+    return s->start_failures > 0 || w->lose != 0 || w->partition_every_ns != 0 ||
+           w->freeze_every_ns != 0 || w->kill_node_every_ns != 0 || w->kill_head_every_ns != 0 ||
+           w->disconnect_every_ns != 0;
 }
 
 /* All workers that a job, or the node, may have were there at some time. */
 static bool workers_may_lack(const struct sim *s)
 {
-    const uint32_t starting = s->weather.cpus * s->drivers_made; /* may be counted before they are there */
+    const uint32_t starting =
+        s->weather.cpus * s->drivers_made; /* may be counted before they are there */
     return s->workers_most >= s->weather.workers_max ||
            s->workers_most + s->drivers_made + starting >= s->weather.clients_max;
 }
@@ -157,7 +161,8 @@ static bool may_fail(struct sim *s, const struct truth *t);
 static bool argument_may_fail(struct sim *s, const struct spec *spec)
 {
     for (uint32_t i = 0; i < spec->arg_count; i++)
-        if (spec->args[i].kind == SUBMIT_AWAIT && may_fail(s, oracle_truth(s, spec->args[i].object)))
+        if (spec->args[i].kind == SUBMIT_AWAIT &&
+            may_fail(s, oracle_truth(s, spec->args[i].object)))
             return true;
     return false;
 }
@@ -172,19 +177,25 @@ static bool excused(struct sim *s, const struct truth *t, const struct outcome *
     if (spec == NULL)
         return false;
     switch (o->code) {
-    case MOB_EWORKERDIED: return spec->deaths >= spec->attempts_max;
-    case MOB_ETASKFAILED: return o->user_code == USER_CODE_EXCUSED && spec->excused;
-    case MOB_EDEPENDENCY: return argument_may_fail(s, spec);
-    case MOB_EWORKERSTART: return starts_may_fail(s);
-    case MOB_EWORKERSMAX: return workers_may_lack(s);
-    default: return false;
+    case MOB_EWORKERDIED:
+        return spec->deaths >= spec->attempts_max;
+    case MOB_ETASKFAILED:
+        return o->user_code == USER_CODE_EXCUSED && spec->excused;
+    case MOB_EDEPENDENCY:
+        return argument_may_fail(s, spec);
+    case MOB_EWORKERSTART:
+        return starts_may_fail(s);
+    case MOB_EWORKERSMAX:
+        return workers_may_lack(s);
+    default:
+        return false;
     }
 }
 
 static bool may_fail(struct sim *s, const struct truth *t)
 {
-    if (t->outcome.code != MOB_OK || (t->seen && t->first_seen.code != MOB_OK) || owner_died(s, t) ||
-        owner_leaves(s, t))
+    if (t->outcome.code != MOB_OK || (t->seen && t->first_seen.code != MOB_OK) ||
+        owner_died(s, t) || owner_leaves(s, t))
         return true;
     if (t->spec == 0)
         return false;
@@ -195,15 +206,16 @@ static bool may_fail(struct sim *s, const struct truth *t)
 
 /* ---- seeing ---- */
 
-static void outcome_read(struct sim *s, const struct process *p, const struct value *v, struct outcome *seen,
-                         struct mob_object *inside)
+static void outcome_read(struct sim *s, const struct process *p, const struct value *v,
+                         struct outcome *seen, struct mob_object *inside)
 {
     *seen = (struct outcome){0};
     *inside = (struct mob_object){0};
     if (v->kind == VALUE_ERROR) {
         struct cursor at = cursor_of(v->errors.data, v->errors.size);
         struct msg_error_frame frame;
-        if (v->errors.count == 0 || !msg_error_frame_unpack_item(&at, &frame) || frame.code == MOB_OK)
+        if (v->errors.count == 0 || !msg_error_frame_unpack_item(&at, &frame) ||
+            frame.code == MOB_OK)
             sim_fail(s, "%s was given an error without a code", p->name);
         *seen = (struct outcome){.code = (int)frame.code, .user_code = (int)frame.user_code};
         return;
@@ -223,11 +235,12 @@ static void outcome_read(struct sim *s, const struct process *p, const struct va
 
 static bool same(const struct outcome *a, const struct outcome *b)
 {
-    return a->code == b->code && a->user_code == b->user_code && a->hash == b->hash && a->size == b->size;
+    return a->code == b->code && a->user_code == b->user_code && a->hash == b->hash &&
+           a->size == b->size;
 }
 
-bool oracle_see(struct sim *s, struct process *p, struct mob_object id, const struct value *v, struct outcome *seen,
-                struct mob_object *inside)
+bool oracle_see(struct sim *s, struct process *p, struct mob_object id, const struct value *v,
+                struct outcome *seen, struct mob_object *inside)
 {
     struct truth *t = oracle_truth(s, id);
     outcome_read(s, p, v, seen, inside);
@@ -235,12 +248,16 @@ bool oracle_see(struct sim *s, struct process *p, struct mob_object id, const st
     if (!foreseen && !excused(s, t, seen))
         sim_fail(s,
                  "%s sees %" PRIu64 ".%" PRIu64 " as code=%s user=%d hash=%" PRIx64 " size=%" PRIu32
-                 ", but its task must give code=%s user=%d hash=%" PRIx64 " size=%" PRIu32 ", and no fault excuses that",
-                 p->name, id.owner, id.seq, mob_error_name(seen->code), seen->user_code, seen->hash, seen->size,
-                 mob_error_name(t->outcome.code), t->outcome.user_code, t->outcome.hash, t->outcome.size);
-    bool owners_end = seen->code == MOB_EOWNERDIED || (t->seen && t->first_seen.code == MOB_EOWNERDIED);
+                 ", but its task must give code=%s user=%d hash=%" PRIx64 " size=%" PRIu32
+                 ", and no fault excuses that",
+                 p->name, id.owner, id.seq, mob_error_name(seen->code), seen->user_code, seen->hash,
+                 seen->size, mob_error_name(t->outcome.code), t->outcome.user_code, t->outcome.hash,
+                 t->outcome.size);
+    bool owners_end =
+        seen->code == MOB_EOWNERDIED || (t->seen && t->first_seen.code == MOB_EOWNERDIED);
     if (t->seen && !owners_end && !same(seen, &t->first_seen))
-        sim_fail(s, "%s sees %" PRIu64 ".%" PRIu64 " with another end than it had before", p->name, id.owner, id.seq);
+        sim_fail(s, "%s sees %" PRIu64 ".%" PRIu64 " with another end than it had before", p->name,
+                 id.owner, id.seq);
     if (!t->seen) {
         t->seen = true;
         t->first_seen = *seen;

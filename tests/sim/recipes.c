@@ -33,7 +33,8 @@ bool value_read(const uint8_t *bytes, size_t size, struct outcome *o, struct mob
 
 uint64_t outcome_digest(const struct outcome *o)
 {
-    return o->code == MOB_OK ? o->hash : mix((uint64_t)(int64_t)o->code, (uint64_t)(int64_t)o->user_code);
+    return o->code == MOB_OK ? o->hash
+                             : mix((uint64_t)(int64_t)o->code, (uint64_t)(int64_t)o->user_code);
 }
 
 /* ---- plans ---- */
@@ -78,7 +79,8 @@ void plan_make(struct plan *plan, const struct recipe *r, const struct weather *
         plan_fib(plan, r);
         return;
     }
-    plan->result_count = random_chance(&random, 800) ? 1 : (uint32_t)random_below(&random, RESULTS_MAX + 1);
+    plan->result_count =
+        random_chance(&random, 800) ? 1 : (uint32_t)random_below(&random, RESULTS_MAX + 1);
     for (uint32_t i = 0; i < plan->result_count; i++)
         plan->sizes[i] = draw_size(&random, w);
     plan->reads = random_chance(&random, 700);
@@ -87,11 +89,20 @@ void plan_make(struct plan *plan, const struct recipe *r, const struct weather *
     if (random_chance(&random, 300))
         plan->retries = (int32_t)random_below(&random, 4);
     switch (random_below(&random, 25)) {
-    case 0: plan->user_code = 1 + (int)random_below(&random, 100); break;
-    case 1: plan->crashes = 1 + (uint32_t)random_below(&random, 2); break;
-    case 2: plan->crashes = random_chance(&random, 300) ? UINT32_MAX : 0; break;
-    case 3: plan->unknown = random_chance(&random, 300); break;
-    default: break;
+    case 0:
+        plan->user_code = 1 + (int)random_below(&random, 100);
+        break;
+    case 1:
+        plan->crashes = 1 + (uint32_t)random_below(&random, 2);
+        break;
+    case 2:
+        plan->crashes = random_chance(&random, 300) ? UINT32_MAX : 0;
+        break;
+    case 3:
+        plan->unknown = random_chance(&random, 300);
+        break;
+    default:
+        break;
     }
     plan->crash_late = random_chance(&random, 500);
     if (r->kind == RECIPE_NEST) {
@@ -132,11 +143,13 @@ static struct script_arg argument_as(const struct script_arg *of, enum submit_ki
     return (struct script_arg){.kind = kind, .object = of->object, .outcome = of->outcome};
 }
 
-uint32_t child_args(const struct plan *plan, uint32_t i, const struct family *family, struct script_arg *args)
+uint32_t child_args(const struct plan *plan, uint32_t i, const struct family *family,
+                    struct script_arg *args)
 {
     uint32_t uses = plan->child_uses[i], n = 0;
-    args[n++] = (struct script_arg){.kind = SUBMIT_VALUE,
-                                    .outcome = {.hash = mix(plan->children[i].seed, 9), .size = VALUE_HEAD}};
+    args[n++] = (struct script_arg){
+        .kind = SUBMIT_VALUE,
+        .outcome = {.hash = mix(plan->children[i].seed, 9), .size = VALUE_HEAD}};
     if (i > 0 && (uses & USE_SIBLING_AWAIT) != 0)
         args[n++] = argument_as(&family->siblings[i - 1], SUBMIT_AWAIT);
     if (i > 0 && (uses & USE_SIBLING_REF) != 0)
@@ -157,8 +170,8 @@ static void fail_all(struct outcome *results, int code, int user_code)
 }
 
 /* What its own children add. */
-static uint64_t expect_children(const struct weather *w, const struct recipe *r, const struct plan *plan, uint64_t base,
-                                struct family *family)
+static uint64_t expect_children(const struct weather *w, const struct recipe *r,
+                                const struct plan *plan, uint64_t base, struct family *family)
 {
     struct script_arg args[ARGS_MAX];
     struct outcome results[RESULTS_MAX];
@@ -173,8 +186,8 @@ static uint64_t expect_children(const struct weather *w, const struct recipe *r,
     return base;
 }
 
-void recipe_expect(const struct weather *w, const struct recipe *r, const struct script_arg *args, uint32_t count,
-                   struct outcome *results)
+void recipe_expect(const struct weather *w, const struct recipe *r, const struct script_arg *args,
+                   uint32_t count, struct outcome *results)
 {
     struct plan plan;
     struct family family = {0};

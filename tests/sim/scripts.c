@@ -1,5 +1,5 @@
-/* scripts.c: the threads of a driver. Each does a number of operations drawn at random over the references that it
- * holds, then waits for all that is left, looks at every value and drops it. */
+/* scripts.c: the threads of a driver. Each does a number of operations drawn at random over the
+ * references that it holds, then waits for all that is left, looks at every value and drops it. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -9,17 +9,20 @@ enum { REFS_FEW = 40, TRY_LONG_MS = 30 };
 
 /* ---- what every script does ---- */
 
-bool script_place(struct sim *s, struct process *p, const struct outcome *o, struct mob_object inside, uint64_t *offset)
+bool script_place(struct sim *s, struct process *p, const struct outcome *o,
+                  struct mob_object inside, uint64_t *offset)
 {
     if (!client_place(p->client, o->size, offset))
         return false;
     if (*offset % 64 != 0 || o->size > p->arena_bytes || *offset > p->arena_bytes - o->size)
-        sim_fail(s, "%s was given the place %" PRIu64 " for %" PRIu32 " bytes", p->name, *offset, o->size);
+        sim_fail(s, "%s was given the place %" PRIu64 " for %" PRIu32 " bytes", p->name, *offset,
+                 o->size);
     value_write(p->arena + *offset, o, inside);
     return true;
 }
 
-struct mob_object script_put(struct sim *s, struct process *p, const struct outcome *o, uint64_t offset)
+struct mob_object script_put(struct sim *s, struct process *p, const struct outcome *o,
+                             uint64_t offset)
 {
     struct mob_object id;
     uint8_t bytes[8192];
@@ -38,8 +41,8 @@ struct mob_object script_put(struct sim *s, struct process *p, const struct outc
     return id;
 }
 
-struct mob_object script_submit(struct sim *s, struct process *p, const struct recipe *r, const struct script_arg *args,
-                                uint32_t count, uint32_t *results)
+struct mob_object script_submit(struct sim *s, struct process *p, const struct recipe *r,
+                                const struct script_arg *args, uint32_t count, uint32_t *results)
 {
     struct outcome outcomes[RESULTS_MAX];
     struct submit_arg to[ARGS_MAX + 1];
@@ -54,7 +57,8 @@ struct mob_object script_submit(struct sim *s, struct process *p, const struct r
     pieces[0] = (struct view){&index, sizeof index};
     to[0] = (struct submit_arg){.kind = SUBMIT_VALUE, .pieces = &pieces[0], .piece_count = 1};
     for (uint32_t i = 0; i < count; i++) {
-        to[i + 1] = (struct submit_arg){.kind = args[i].kind, .object = args[i].object, .moved = args[i].moved};
+        to[i + 1] = (struct submit_arg){
+            .kind = args[i].kind, .object = args[i].object, .moved = args[i].moved};
         if (args[i].kind == SUBMIT_VALUE) {
             value_write(bytes[i], &args[i].outcome, (struct mob_object){0});
             pieces[i + 1] = (struct view){bytes[i], VALUE_HEAD};
@@ -74,10 +78,14 @@ struct mob_object script_submit(struct sim *s, struct process *p, const struct r
     oracle_spec_at(s, index)->first = first;
     *results = plan.result_count == 0 ? 1 : plan.result_count;
     for (uint32_t i = 0; i < *results; i++)
-        oracle_learn(s, (struct mob_object){first.owner, first.seq + i}, &outcomes[i], (uint32_t)index + 1);
+        oracle_learn(s, (struct mob_object){first.owner, first.seq + i}, &outcomes[i],
+                     (uint32_t)index + 1);
     p->submitted++;
-    TRACE(s, p, "submits %" PRIu64 ".%" PRIu64 " spec=%" PRIu64 " args=%" PRIu32 " results=%" PRIu32 " expects=%s",
-          first.owner, first.seq, index, count, plan.result_count, mob_error_name(outcomes[0].code));
+    TRACE(s, p,
+          "submits %" PRIu64 ".%" PRIu64 " spec=%" PRIu64 " args=%" PRIu32 " results=%" PRIu32
+          " expects=%s",
+          first.owner, first.seq, index, count, plan.result_count,
+          mob_error_name(outcomes[0].code));
     return first;
 }
 
@@ -123,7 +131,8 @@ static void submit_recipe(struct sim *s, struct thread *t, const struct recipe *
     if (r->kind != RECIPE_FIB && s->weather.program != PROGRAM_BURST)
         n = (uint32_t)random_below(&s->random, ARGS_MAX - 1);
     for (uint32_t i = 0; i < n; i++) {
-        args[i] = (struct script_arg){.kind = SUBMIT_VALUE, .outcome = {.hash = random_next(&s->random), .size = VALUE_HEAD}};
+        args[i] = (struct script_arg){
+            .kind = SUBMIT_VALUE, .outcome = {.hash = random_next(&s->random), .size = VALUE_HEAD}};
         if (t->ref_count == 0 || random_chance(&s->random, 350))
             continue;
         args[i].kind = random_chance(&s->random, 650) ? SUBMIT_AWAIT : SUBMIT_REF;
@@ -131,7 +140,8 @@ static void submit_recipe(struct sim *s, struct thread *t, const struct recipe *
         args[i].outcome = oracle_truth(s, args[i].object)->outcome;
         args[i].moved = random_chance(&s->random, 100);
         for (uint32_t j = 0; j < i; j++) /* one handle goes over once */
-            args[i].moved = args[i].moved && !(args[j].moved && mob_object_equal(args[j].object, args[i].object));
+            args[i].moved = args[i].moved &&
+                            !(args[j].moved && mob_object_equal(args[j].object, args[i].object));
     }
     struct mob_object first = script_submit(s, t->process, r, args, n, &results);
     for (uint32_t i = 0; i < n; i++) {
@@ -201,9 +211,12 @@ static void store_again(struct sim *s, struct thread *t)
 static uint64_t draw_timeout(struct sim *s)
 {
     switch (random_below(&s->random, 4)) {
-    case 0: return 0;
-    case 1: return random_skewed(&s->random, 1, TRY_LONG_MS * MS);
-    default: return UINT64_MAX;
+    case 0:
+        return 0;
+    case 1:
+        return random_skewed(&s->random, 1, TRY_LONG_MS * MS);
+    default:
+        return UINT64_MAX;
     }
 }
 
@@ -214,7 +227,8 @@ static void op_wait(struct sim *s, struct thread *t, uint32_t most)
     for (uint32_t i = 0; i < n; i++)
         ids[i] = ref_pick(s, t);
     t->state = DRIVER_LOOK;
-    uint32_t needed = random_chance(&s->random, 500) ? n : (uint32_t)random_below(&s->random, n + 1);
+    uint32_t needed =
+        random_chance(&s->random, 500) ? n : (uint32_t)random_below(&s->random, n + 1);
     thread_wait(s, t, ids, n, needed, draw_timeout(s));
 }
 
@@ -236,8 +250,10 @@ static void completions_take(struct sim *s, struct process *p)
         struct truth *truth = oracle_truth(s, id);
         TRACE(s, p, "completion of %" PRIu64 ".%" PRIu64, id.owner, id.seq);
         if (++truth->completed > truth->watched)
-            sim_fail(s, "%" PRIu64 ".%" PRIu64 " completes %" PRIu32 " times and was watched %" PRIu32 " times", id.owner,
-                     id.seq, truth->completed, truth->watched);
+            sim_fail(s,
+                     "%" PRIu64 ".%" PRIu64 " completes %" PRIu32 " times and was watched %" PRIu32
+                     " times",
+                     id.owner, id.seq, truth->completed, truth->watched);
     }
 }
 
@@ -283,7 +299,8 @@ static void look_at(struct sim *s, struct thread *t, struct mob_object id)
     struct outcome seen;
     struct mob_object inside;
     oracle_see(s, p, id, (client_look(p->client, id, &v), &v), &seen, &inside);
-    if (inside.seq == 0 || t->ref_count > 2 * REFS_FEW || t->state == DRIVER_FINISH || random_chance(&s->random, 500))
+    if (inside.seq == 0 || t->ref_count > 2 * REFS_FEW || t->state == DRIVER_FINISH ||
+        random_chance(&s->random, 500))
         return;
     TRACE(s, p, "borrows %" PRIu64 ".%" PRIu64, inside.owner, inside.seq);
     if (client_borrow(p->client, inside) != MOB_OK)
@@ -291,7 +308,8 @@ static void look_at(struct sim *s, struct thread *t, struct mob_object id)
     ref_add(s, t, inside);
 }
 
-/* After a wait: what has settled must be right, and enough must have settled unless the time is over. */
+/* After a wait: what has settled must be right, and enough must have settled unless the time is
+ * over. */
 static void looks(struct sim *s, struct thread *t)
 {
     uint32_t settled = 0;
@@ -299,15 +317,16 @@ static void looks(struct sim *s, struct thread *t)
         struct value v;
         enum object_look look = client_look(t->process->client, t->waited[i], &v);
         if (look == OBJECT_ABSENT)
-            sim_fail(s, "%s holds %" PRIu64 ".%" PRIu64 ", which is gone", t->process->name, t->waited[i].owner,
-                     t->waited[i].seq);
+            sim_fail(s, "%s holds %" PRIu64 ".%" PRIu64 ", which is gone", t->process->name,
+                     t->waited[i].owner, t->waited[i].seq);
         if (look == OBJECT_SETTLED) {
             settled++;
             look_at(s, t, t->waited[i]);
         }
     }
     if (!t->timed_out && t->waiter.needed > settled)
-        sim_fail(s, "%s was woken and only %" PRIu32 " objects have settled", t->process->name, settled);
+        sim_fail(s, "%s was woken and only %" PRIu32 " objects have settled", t->process->name,
+                 settled);
 }
 
 /* ---- the thread ---- */
@@ -342,7 +361,8 @@ static void leave_early(struct sim *s, struct process *p)
     TRACE(s, p, "shuts down with work under way");
     client_fail_all(p->client, MOB_ESHUTDOWN, "the program shuts down", s->now_ns);
     for (uint32_t i = 0; i < p->thread_count; i++)
-        if (p->threads[i]->waiting && p->threads[i]->waiter.needed > 0 && !p->threads[i]->waiter.done)
+        if (p->threads[i]->waiting && p->threads[i]->waiter.needed > 0 &&
+            !p->threads[i]->waiter.done)
             sim_fail(s, "a thread of %s waits on after the shutdown", p->name);
     client_counts(p->client, &n);
     if (n.tasks != 0)
@@ -353,6 +373,8 @@ static void leave_early(struct sim *s, struct process *p)
 void driver_step(struct sim *s, struct thread *t)
 {
     struct process *p = t->process;
+    if (p->leaves)
+        return;
     switch (t->state) {
     case DRIVER_LOOK:
         looks(s, t);
@@ -372,10 +394,16 @@ void driver_step(struct sim *s, struct thread *t)
         t->operations_left--;
         operation(s, t);
         if (t->state == DRIVER_NEXT)
-            thread_after(s, t, random_chance(&s->random, 600) ? 0 : random_skewed(&s->random, 0, 20 * MS));
+            thread_after(
+                s, t, random_chance(&s->random, 600) ? 0 : random_skewed(&s->random, 0, 20 * MS));
         return;
-    case DRIVER_STORE: store_again(s, t); return;
-    case DRIVER_FINISH: finish(s, t); return;
-    default: return;
+    case DRIVER_STORE:
+        store_again(s, t);
+        return;
+    case DRIVER_FINISH:
+        finish(s, t);
+        return;
+    default:
+        return;
     }
 }

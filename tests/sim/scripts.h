@@ -1,6 +1,6 @@
-/* scripts.h: the user's code: threads of drivers and the bodies of tasks, as state machines over the calls of the client
- * core. A step runs until the thread waits or has nothing to do; waits.c suspends and resumes it.
- * Owns the threads of a process. */
+/* scripts.h: the user's code: threads of drivers and the bodies of tasks, as state machines over
+ * the calls of the client core. A step runs until the thread waits or has nothing to do; waits.c
+ * suspends and resumes it. Owns the threads of a process. */
 #ifndef MOB_SIM_SCRIPTS_H
 #define MOB_SIM_SCRIPTS_H
 #include "tests/sim/recipes.h"
@@ -14,9 +14,9 @@ enum thread_state {
     DRIVER_FINISHED,
     /* of a task */
     TASK_IDLE,
-    TASK_BODY,     /* the first part of its time is over */
-    TASK_READ,     /* what it waited for is there */
-    TASK_GIVE,     /* give results; may wait for room */
+    TASK_BODY, /* the first part of its time is over */
+    TASK_READ, /* what it waited for is there */
+    TASK_GIVE, /* give results; may wait for room */
 };
 
 struct thread {
@@ -35,7 +35,7 @@ struct thread {
     uint32_t operations_left;
     struct mob_object *refs; /* one entry per handle */
     uint32_t ref_count, ref_capacity;
-    uint32_t drop_after;     /* handles at the end of refs that go when the look is over */
+    uint32_t drop_after; /* handles at the end of refs that go when the look is over */
     struct outcome putting;
 
     /* a task's */
@@ -53,13 +53,14 @@ struct thread {
 
 struct thread *thread_create(struct sim *s, struct process *p);
 void threads_destroy(struct process *p);
-void thread_after(struct sim *s, struct thread *t, uint64_t delay_ns);  /* its next step */
+void thread_after(struct sim *s, struct thread *t, uint64_t delay_ns); /* its next step */
 void thread_step(struct sim *s, struct thread *t);
 
 /* ---- waits.c ---- */
-/* Wait until `needed` of the objects have settled or the time is over, then step. UINT64_MAX: for ever. */
-void thread_wait(struct sim *s, struct thread *t, const struct mob_object *ids, uint32_t count, uint32_t needed,
-                 uint64_t timeout_ns);
+/* Wait until `needed` of the objects have settled or the time is over, then step. UINT64_MAX: for
+ * ever. */
+void thread_wait(struct sim *s, struct thread *t, const struct mob_object *ids, uint32_t count,
+                 uint32_t needed, uint64_t timeout_ns);
 /* Wait for room in the store for `size` bytes, then step. */
 void thread_wait_room(struct sim *s, struct thread *t, uint64_t size);
 /* Whether the room that was waited for was refused; asked once after the wait. */
@@ -70,12 +71,14 @@ void thread_woken(struct sim *s, struct thread *t);
 /* ---- scripts.c ---- */
 void driver_step(struct sim *s, struct thread *t);
 /* Submit with what the oracle must know. Fills the ids of the results' first; all have a handle. */
-struct mob_object script_submit(struct sim *s, struct process *p, const struct recipe *r, const struct script_arg *args,
-                                uint32_t count, uint32_t *results);
+struct mob_object script_submit(struct sim *s, struct process *p, const struct recipe *r,
+                                const struct script_arg *args, uint32_t count, uint32_t *results);
 /* Put a value that fits inline, or that stands at `offset` when it does not. */
-struct mob_object script_put(struct sim *s, struct process *p, const struct outcome *o, uint64_t offset);
+struct mob_object script_put(struct sim *s, struct process *p, const struct outcome *o,
+                             uint64_t offset);
 /* Write a value into the store; false: there is no room. */
-bool script_place(struct sim *s, struct process *p, const struct outcome *o, struct mob_object inside, uint64_t *offset);
+bool script_place(struct sim *s, struct process *p, const struct outcome *o,
+                  struct mob_object inside, uint64_t *offset);
 
 /* ---- tasks.c ---- */
 void task_step(struct sim *s, struct thread *t);

@@ -1,6 +1,7 @@
 /* sim.c: the clock, the queue of events and one run from its seed to its end.
- * Events are ordered by time and, within it, by the order in which they were made; there is nothing else that could
- * depend on the machine. A process that is frozen gets its events when it thaws; one that has died never gets them. */
+ * Events are ordered by time and, within it, by the order in which they were made; there is nothing
+ * else that could depend on the machine. A process that is frozen gets its events when it thaws;
+ * one that has died never gets them. */
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>

@@ -1,5 +1,6 @@
-/* tasks.c: the bodies of tasks, as a worker runs them: spend time, put, submit children, read references, wait, crash,
- * fail, give results. Everything but the time follows from the recipe, in every attempt. */
+/* tasks.c: the bodies of tasks, as a worker runs them: spend time, put, submit children, read
+ * references, wait, crash, fail, give results. Everything but the time follows from the recipe, in
+ * every attempt. */
 #include <inttypes.h>
 
 #include "tests/sim/scripts.h"
@@ -11,19 +12,22 @@ static void starts_check(struct sim *s, struct thread *t)
     struct spec *spec = t->spec;
     struct run *run = t->run;
     if (run->from.v != spec->submitter->id.v || run->task != spec->first.seq)
-        sim_fail(s, "%s runs %" PRIu64 ".%" PRIu64 " with the arguments of %" PRIu64 ".%" PRIu64, t->process->name,
-                 run->from.v, run->task, spec->first.owner, spec->first.seq);
+        sim_fail(s, "%s runs %" PRIu64 ".%" PRIu64 " with the arguments of %" PRIu64 ".%" PRIu64,
+                 t->process->name, run->from.v, run->task, spec->first.owner, spec->first.seq);
     if (++spec->starts > spec->attempts_max)
-        sim_fail(s, "%" PRIu64 ".%" PRIu64 " is started %" PRIu32 " times, more than 1 + retries = %" PRIu32, run->from.v,
-                 run->task, spec->starts, spec->attempts_max);
+        sim_fail(s,
+                 "%" PRIu64 ".%" PRIu64 " is started %" PRIu32
+                 " times, more than 1 + retries = %" PRIu32,
+                 run->from.v, run->task, spec->starts, spec->attempts_max);
     if (run->attempt >= spec->attempts_max)
-        sim_fail(s, "%" PRIu64 ".%" PRIu64 " is run as attempt %" PRIu32 " of %" PRIu32, run->from.v, run->task,
-                 run->attempt + 1, spec->attempts_max);
+        sim_fail(s, "%" PRIu64 ".%" PRIu64 " is run as attempt %" PRIu32 " of %" PRIu32,
+                 run->from.v, run->task, run->attempt + 1, spec->attempts_max);
     if (run->result_count != spec->result_count || run->args.count != spec->arg_count + 1)
-        sim_fail(s, "%" PRIu64 ".%" PRIu64 " comes with another number of arguments or results", run->from.v, run->task);
+        sim_fail(s, "%" PRIu64 ".%" PRIu64 " comes with another number of arguments or results",
+                 run->from.v, run->task);
     if (!spec->submitter->alive)
-        TRACE(s, t->process, "runs %" PRIu64 ".%" PRIu64 " for %s, which has ended", run->from.v, run->task,
-              spec->submitter->name);
+        TRACE(s, t->process, "runs %" PRIu64 ".%" PRIu64 " for %s, which has ended", run->from.v,
+              run->task, spec->submitter->name);
 }
 
 static void argument_check(struct sim *s, struct thread *t, const struct msg_arg *m, uint32_t i)
@@ -34,7 +38,8 @@ static void argument_check(struct sim *s, struct thread *t, const struct msg_arg
     struct value v = {.kind = m->kind, .bytes = m->value, .offset = m->offset, .size = m->size};
     if (a->kind == SUBMIT_REF) {
         if (m->kind != VALUE_REF || !mob_object_equal(m->object, a->object))
-            sim_fail(s, "%s got another reference than was passed as argument %" PRIu32, t->process->name, i);
+            sim_fail(s, "%s got another reference than was passed as argument %" PRIu32,
+                     t->process->name, i);
         if (t->plan.reads) {
             t->foreseen[t->read_count] = a->outcome;
             t->reads[t->read_count++] = a->object;
@@ -116,14 +121,16 @@ static bool task_take(struct sim *s, struct thread *t)
         return false;
     p->mark = t->run->task;
     p->mark_owner = t->run->from.v;
-    TRACE(s, p, "starts %" PRIu64 ".%" PRIu64 " attempt=%" PRIu32 " depth=%" PRIu32, t->run->from.v, t->run->task,
-          t->run->attempt, t->run->depth);
+    TRACE(s, p, "starts %" PRIu64 ".%" PRIu64 " attempt=%" PRIu32 " depth=%" PRIu32, t->run->from.v,
+          t->run->task, t->run->attempt, t->run->depth);
     task_open(s, t);
     t->state = TASK_BODY;
     uint64_t ns = part_of_time(s);
     if (s->weather.task_us > 500)
-        sim_after(s, MS,
-                  (struct event){.run = on_long, .process = p, .object = t, .a = t->run->task, .b = t->started_ns});
+        sim_after(
+            s, MS,
+            (struct event){
+                .run = on_long, .process = p, .object = t, .a = t->run->task, .b = t->started_ns});
     thread_soon(s, t, ns);
     return true;
 }
@@ -149,17 +156,22 @@ void worker_work(struct sim *s, struct process *p)
     if (t->run != NULL || t->work_coming || !client_run_ready(p->client))
         return;
     t->work_coming = true;
-    if (!faults_over(s) && random_chance(&s->random, s->weather.kill_queued)) /* with a task in hand, not yet started */
+    if (!faults_over(s) &&
+        random_chance(&s->random,
+                      s->weather.kill_queued)) /* with a task in hand, not yet started */
         sim_after(s, 0, (struct event){.run = on_strike, .process = p});
-    sim_after(s, random_skewed(&s->random, 0, 5 * US), (struct event){.run = on_work, .process = p, .object = t});
+    sim_after(s, random_skewed(&s->random, 0, 5 * US),
+              (struct event){.run = on_work, .process = p, .object = t});
 }
 
 /* ---- the end ---- */
 
-static void task_close(struct sim *s, struct thread *t, const struct msg_list *results, const struct msg_list *errors)
+static void task_close(struct sim *s, struct thread *t, const struct msg_list *results,
+                       const struct msg_list *errors)
 {
     struct process *p = t->process;
-    if (client_run_done(p->client, t->run, results, errors, s->now_ns - t->started_ns, s->now_ns) != MOB_OK)
+    if (client_run_done(p->client, t->run, results, errors, s->now_ns - t->started_ns, s->now_ns) !=
+        MOB_OK)
         sim_fail(s, "%s cannot end its task", p->name);
     t->run = NULL;
     t->spec = NULL;
@@ -175,7 +187,8 @@ static void task_close(struct sim *s, struct thread *t, const struct msg_list *r
 static void task_end(struct sim *s, struct thread *t, int code, int user_code, const char *text)
 {
     struct buffer b = {0};
-    struct msg_error_frame frame = {.code = code, .user_code = user_code, .text = view_of(text), .process = t->process->id.v};
+    struct msg_error_frame frame = {
+        .code = code, .user_code = user_code, .text = view_of(text), .process = t->process->id.v};
     if (msg_error_frame_pack_item(&b, &frame) != MOB_OK)
         sim_need(s, NULL);
     struct msg_list errors = {1, buffer_head(&b), buffer_size(&b)};
@@ -240,11 +253,13 @@ static bool task_puts(struct sim *s, struct thread *t)
     uint64_t offset = 0;
     if (!t->plan.puts || t->family.put.object.seq != 0)
         return true;
-    if (o.size > s->weather.inline_max && !script_place(s, t->process, &o, (struct mob_object){0}, &offset)) {
+    if (o.size > s->weather.inline_max &&
+        !script_place(s, t->process, &o, (struct mob_object){0}, &offset)) {
         thread_wait_room(s, t, o.size);
         return false;
     }
-    t->family.put = (struct script_arg){.object = script_put(s, t->process, &o, offset), .outcome = o};
+    t->family.put =
+        (struct script_arg){.object = script_put(s, t->process, &o, offset), .outcome = o};
     return true;
 }
 
@@ -253,8 +268,10 @@ static void task_submits(struct sim *s, struct thread *t)
     struct script_arg args[ARGS_MAX];
     for (uint32_t i = 0; i < t->plan.child_count; i++) {
         uint32_t n = child_args(&t->plan, i, &t->family, args), results;
-        struct mob_object first = script_submit(s, t->process, &t->plan.children[i], args, n, &results);
-        t->family.siblings[i] = (struct script_arg){.object = first, .outcome = oracle_truth(s, first)->outcome};
+        struct mob_object first =
+            script_submit(s, t->process, &t->plan.children[i], args, n, &results);
+        t->family.siblings[i] =
+            (struct script_arg){.object = first, .outcome = oracle_truth(s, first)->outcome};
         if (t->plan.waits) {
             t->foreseen[t->read_count] = t->family.siblings[i].outcome;
             t->reads[t->read_count++] = first;
@@ -293,11 +310,12 @@ static void task_reads(struct sim *s, struct thread *t)
     struct mob_object inside;
     for (uint32_t i = 0; i < t->read_count; i++) {
         if (client_look(t->process->client, t->reads[i], &v) != OBJECT_SETTLED)
-            sim_fail(s, "%s waited for %" PRIu64 ".%" PRIu64 ", which is not settled", t->process->name, t->reads[i].owner,
-                     t->reads[i].seq);
+            sim_fail(s, "%s waited for %" PRIu64 ".%" PRIu64 ", which is not settled",
+                     t->process->name, t->reads[i].owner, t->reads[i].seq);
         if (!oracle_see(s, t->process, t->reads[i], &v, &seen, &inside)) {
             t->spec->excused = true;
-            task_end(s, t, MOB_ETASKFAILED, USER_CODE_EXCUSED, "a fault reached what the task asked for");
+            task_end(s, t, MOB_ETASKFAILED, USER_CODE_EXCUSED,
+                     "a fault reached what the task asked for");
             return;
         }
         if (random_chance(&s->random, 300))
@@ -316,7 +334,9 @@ void task_step(struct sim *s, struct thread *t)
         return;
     }
     switch (t->state) {
-    case TASK_BODY: task_body(s, t); break;
+    case TASK_BODY:
+        task_body(s, t);
+        break;
     case TASK_READ:
         if (t->read_count > 0) {
             task_reads(s, t);
@@ -330,6 +350,7 @@ void task_step(struct sim *s, struct thread *t)
         else
             task_give(s, t);
         break;
-    default: break;
+    default:
+        break;
     }
 }

@@ -1,5 +1,6 @@
-/* waits.c: a thread that waits, as the real shell does it: watches on objects, a waiter in the thread's storage, a worker
- * that says it is blocked, a time-out. Every wake-up carries the number of its wait, so a late one changes nothing. */
+/* waits.c: a thread that waits, as the real shell does it: watches on objects, a waiter in the
+ * thread's storage, a worker that says it is blocked, a time-out. Every wake-up carries the number
+ * of its wait, so a late one changes nothing. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -45,7 +46,9 @@ static void on_step(struct sim *s, const struct event *e)
 void thread_after(struct sim *s, struct thread *t, uint64_t delay_ns)
 {
     t->wait_number++;
-    sim_after(s, delay_ns, (struct event){.run = on_step, .process = t->process, .object = t, .a = t->wait_number});
+    sim_after(
+        s, delay_ns,
+        (struct event){.run = on_step, .process = t->process, .object = t, .a = t->wait_number});
 }
 
 /* ---- the end of a wait ---- */
@@ -76,7 +79,11 @@ static void on_wait_over(struct sim *s, const struct event *e)
 static void wait_over_after(struct sim *s, struct thread *t, uint64_t delay_ns, bool timed_out)
 {
     sim_after(s, delay_ns,
-              (struct event){.run = on_wait_over, .process = t->process, .object = t, .a = t->wait_number, .b = timed_out});
+              (struct event){.run = on_wait_over,
+                             .process = t->process,
+                             .object = t,
+                             .a = t->wait_number,
+                             .b = timed_out});
 }
 
 void thread_woken(struct sim *s, struct thread *t)
@@ -96,8 +103,8 @@ static void wait_begin(struct sim *s, struct thread *t)
         client_blocked(t->process->client, s->now_ns);
 }
 
-void thread_wait(struct sim *s, struct thread *t, const struct mob_object *ids, uint32_t count, uint32_t needed,
-                 uint64_t timeout_ns)
+void thread_wait(struct sim *s, struct thread *t, const struct mob_object *ids, uint32_t count,
+                 uint32_t needed, uint64_t timeout_ns)
 {
     struct process *p = t->process;
     t->waiter = (struct waiter){.needed = needed, .shell = t};
@@ -106,9 +113,10 @@ void thread_wait(struct sim *s, struct thread *t, const struct mob_object *ids, 
         memmove(t->waited, ids, count * sizeof *ids);
     for (uint32_t i = 0; i < count; i++)
         if (client_watch(p->client, t->waited[i], &t->watches[i], &t->waiter, s->now_ns) != MOB_OK)
-            sim_fail(s, "%s holds %" PRIu64 ".%" PRIu64 " and cannot wait for it", p->name, t->waited[i].owner,
-                     t->waited[i].seq);
-    TRACE(s, p, "waits for %" PRIu32 " of %" PRIu32 " objects%s", needed, count, t->waiter.done ? ", which are there" : "");
+            sim_fail(s, "%s holds %" PRIu64 ".%" PRIu64 " and cannot wait for it", p->name,
+                     t->waited[i].owner, t->waited[i].seq);
+    TRACE(s, p, "waits for %" PRIu32 " of %" PRIu32 " objects%s", needed, count,
+          t->waiter.done ? ", which are there" : "");
     wait_begin(s, t);
     if (needed == 0)
         wait_over_after(s, t, 0, false);
@@ -136,6 +144,7 @@ bool thread_room_refused(struct sim *s, struct thread *t)
         return false;
     TRACE(s, t->process, "was refused room: %s", err.text);
     if (err.code != MOB_ESTOREFULL)
-        sim_fail(s, "%s was refused room with %s: %s", t->process->name, mob_error_name(err.code), err.text);
+        sim_fail(s, "%s was refused room with %s: %s", t->process->name, mob_error_name(err.code),
+                 err.text);
     return true;
 }

@@ -1,5 +1,5 @@
-/* weather.c: what is drawn from the seed before anything runs: sizes, speeds, programs and faults. Some seeds are calm,
- * so that nothing excuses an error there. */
+/* weather.c: what is drawn from the seed before anything runs: sizes, speeds, programs and faults.
+ * Some seeds are calm, so that nothing excuses an error there. */
 #include "tests/sim/sim.h"
 
 #include <inttypes.h>
@@ -8,7 +8,8 @@ static uint64_t pick(struct random *r, const uint64_t *choices, size_t count)
 {
     return choices[random_below(r, count)];
 }
-#define PICK(r, ...) pick((r), (const uint64_t[]){__VA_ARGS__}, sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+#define PICK(r, ...)                                                                               \
+    pick((r), (const uint64_t[]){__VA_ARGS__}, sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
 static void draw_faults(struct weather *w, struct random *r)
 {
@@ -75,6 +76,10 @@ void weather_draw(struct weather *w, struct random *r)
     w->idle_worker_ms = PICK(r, 5, 100, 2000);
     w->load_ms = PICK(r, 50, 200, 1000);
     w->start_worker_ms = PICK(r, 50, 500);
+    if (w->program == PROGRAM_FIB && w->calm) { /* nothing may stand in its way */
+        w->workers_max = 64;
+        w->clients_max = 256;
+    }
     w->check_every = w->program == PROGRAM_BURST ? 61 : (uint32_t)PICK(r, 1, 3, 7);
 }
 
@@ -82,17 +87,25 @@ void weather_trace(struct sim *s)
 {
     const struct weather *w = &s->weather;
     TRACE(s, NULL,
-          "seed=%" PRIu64 " calm=%d program=%" PRIu32 " drivers=%" PRIu32 " threads=%" PRIu32 " operations=%" PRIu32
-          " cpus=%" PRIu32 " workers_max=%" PRIu32 " retries=%" PRIu32 " window_us=%" PRIu64 " inline_max=%" PRIu64
-          " store=%" PRIu64 " faults_end_ms=%" PRIu64,
-          s->seed, w->calm, w->program, w->drivers, w->threads, w->operations, w->cpus, w->workers_max, w->retries,
-          w->window_ns / US, w->inline_max, w->store_bytes, w->faults_end_ns / MS);
+          "seed=%" PRIu64 " calm=%d program=%" PRIu32 " fib=%" PRIu32 " drivers=%" PRIu32
+          " threads=%" PRIu32 " operations=%" PRIu32 " cpus=%" PRIu32 " workers_max=%" PRIu32
+          " retries=%" PRIu32 " window_us=%" PRIu64 " inline_max=%" PRIu64 " store=%" PRIu64
+          " faults_end_ms=%" PRIu64,
+          s->seed, w->calm, w->program, w->fib, w->drivers, w->threads, w->operations, w->cpus,
+          w->workers_max, w->retries, w->window_ns / US, w->inline_max, w->store_bytes,
+          w->faults_end_ns / MS);
     TRACE(s, NULL,
-          "lose=%" PRIu32 " repeat=%" PRIu32 " packet_delay_us=%" PRIu64 " partition_every_ms=%" PRIu64
-          " kill_worker_every_ms=%" PRIu64 " kill_driver_every_ms=%" PRIu64 " kill_node_every_ms=%" PRIu64
-          " freeze_every_ms=%" PRIu64 " start_fails=%" PRIu32 " start_hangs=%" PRIu32 " task_us=%" PRIu32
-          " ring_delay_us=%" PRIu64 " ring_bytes=%zu",
-          w->lose, w->repeat, w->packet_delay_ns / US, w->partition_every_ns / MS, w->kill_worker_every_ns / MS,
-          w->kill_driver_every_ns / MS, w->kill_node_every_ns / MS, w->freeze_every_ns / MS, w->start_fails,
-          w->start_hangs, w->task_us, w->ring_delay_ns / US, w->ring_bytes);
+          "lose=%" PRIu32 " repeat=%" PRIu32 " packet_delay_us=%" PRIu64 " start_fails=%" PRIu32
+          " start_hangs=%" PRIu32 " kill_queued=%" PRIu32 " kill_hasty=%" PRIu32 " task_us=%" PRIu32
+          " ring_delay_us=%" PRIu64 " ring_parts=%" PRIu32 " ring_bytes=%zu",
+          w->lose, w->repeat, w->packet_delay_ns / US, w->start_fails, w->start_hangs,
+          w->kill_queued, w->kill_hasty, w->task_us, w->ring_delay_ns / US, w->ring_parts,
+          w->ring_bytes);
+    TRACE(s, NULL,
+          "every ms: cut=%" PRIu64 " disconnect=%" PRIu64 " kill_worker=%" PRIu64
+          " kill_driver=%" PRIu64 " kill_node=%" PRIu64 " kill_head=%" PRIu64
+          " kill_zygote=%" PRIu64 " freeze=%" PRIu64 " lie=%" PRIu64,
+          w->partition_every_ns / MS, w->disconnect_every_ns / MS, w->kill_worker_every_ns / MS,
+          w->kill_driver_every_ns / MS, w->kill_node_every_ns / MS, w->kill_head_every_ns / MS,
+          w->kill_zygote_every_ns / MS, w->freeze_every_ns / MS, w->lie_every_ns / MS);
 }
