@@ -57,10 +57,9 @@ static struct view pieces_joined(struct buffer *b, const struct submit_arg *a, i
 {
     if (a->piece_count == 1)
         return a->pieces[0];
-    size_t start = b->end;
     for (uint32_t i = 0; i < a->piece_count && *rc == MOB_OK; i++)
         *rc = buffer_append(b, a->pieces[i].data, a->pieces[i].size);
-    return (struct view){b->data + start, b->end - start};
+    return (struct view){buffer_head(b), buffer_size(b)};
 }
 
 /* Pack the arguments of `s` into c->scratch. */
@@ -104,7 +103,7 @@ int task_pack_args(struct client *c, struct task *t, struct buffer *scratch, str
             assert(o != NULL && (o->kind == VALUE_INLINE || o->kind == VALUE_STORED));
             m.kind = o->kind;
             if (o->kind == VALUE_INLINE)
-                m.value = (struct view){o->bytes, o->size};
+                m.value = object_bytes(o);
             else
                 m.offset = o->offset, m.size = o->size;
         }
@@ -302,7 +301,8 @@ static struct task *task_create(struct client *c, const struct submit *s, uint32
         .retries = s->retries < 0 ? c->config.retries : (uint32_t)s->retries,
         .depth = (uint16_t)(c->current != NULL ? c->current->depth + 1 : 0),
     };
-    memcpy(t->args, buffer_head(&c->scratch), args_size);
+    if (args_size != 0)
+        memcpy(t->args, buffer_head(&c->scratch), args_size);
     t->watches = (struct watch *)(void *)(t->args + watches_at);
     memset(t->watches, 0, awaited * sizeof(struct watch));
     return t;

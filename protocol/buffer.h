@@ -24,7 +24,7 @@ static inline size_t buffer_size(const struct buffer *b)
 
 static inline uint8_t *buffer_head(const struct buffer *b)
 {
-    return b->data + b->start;
+    return b->start != 0 ? b->data + b->start : b->data; /* an empty one has no data to add to */
 }
 
 static inline int buffer_reserve(struct buffer *b, size_t size)

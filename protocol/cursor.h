@@ -25,7 +25,8 @@ struct view {
 
 static inline struct cursor cursor_of(const void *data, size_t size)
 {
-    return (struct cursor){data, (const uint8_t *)data + size, false};
+    const uint8_t *at = data;
+    return (struct cursor){at, size != 0 ? at + size : at, false}; /* data of none may be NULL */
 }
 
 static inline size_t cursor_left(const struct cursor *c)
