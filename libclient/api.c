@@ -31,8 +31,10 @@ static const struct view *views_of(const struct mob_piece *pieces)
 
 static uint64_t deadline_of(int64_t timeout_ms)
 {
+    if (timeout_ms < 0)
+        return UINT64_MAX;
     uint64_t now = shell_now_ns();
-    if (timeout_ms < 0 || (uint64_t)timeout_ms > (UINT64_MAX - now) / 1000000)
+    if ((uint64_t)timeout_ms > (UINT64_MAX - now) / 1000000)
         return UINT64_MAX;
     return now + (uint64_t)timeout_ms * 1000000;
 }
@@ -147,7 +149,7 @@ static int call_submit(struct shell *s, const struct mob_call *call, struct mob_
                             .retries = -1,
                             .result_count = f->result_count,
                             .arg_count = call->arg_count};
-    struct mob_err why = {0};
+    struct mob_err why;
     int rc = options_apply(f->options, &submit, err);
     if (rc == MOB_OK)
         rc = options_apply(call->options, &submit, err);
@@ -159,7 +161,7 @@ static int call_submit(struct shell *s, const struct mob_call *call, struct mob_
     if (rc == MOB_OK) {
         submit.args = args;
         shell_lock(s);
-        rc = client_submit(s->core, &submit, first, shell_now_ns(), &why);
+        rc = client_submit(s->core, &submit, first, shell_coarse_ns(), &why);
         shell_unlock(s);
         if (rc != MOB_OK)
             error_from(err, &why);
@@ -195,7 +197,7 @@ static int call_refused(struct shell *s, const struct mob_call *call, struct mob
 int mob_submit(const struct mob_call *call, struct mob_id *results, struct mob_error *err)
 {
     uint32_t count = call->function->result_count == 0 ? 1 : call->function->result_count;
-    struct mob_error why = {0};
+    struct mob_error why; /* a kilobyte that is written only when something fails */
     struct mob_object first = {0, 0};
     struct shell *s = process_enter(&why);
     int rc = s == NULL               ? why.code
@@ -239,15 +241,18 @@ static int unknown_ref(struct mob_error *err, struct mob_id ref)
                      ref.seq);
 }
 
-/* (locked) Wait until the object has settled. */
-static int object_wait(struct shell *s, struct mob_id ref, struct value *value,
-                       uint64_t deadline_ns, struct mob_error *err)
+/* (locked) Wait until the object has settled. *deadline_ns is 0 until somebody has to wait: the
+ * time-out counts from then, and a get of what is here needs no clock. */
+static int object_wait(struct shell *s, struct mob_id ref, struct value *value, int64_t timeout_ms,
+                       uint64_t *deadline_ns, struct mob_error *err)
 {
     enum object_look look = client_look(s->core, object_of(ref), value);
     if (look == OBJECT_PENDING) {
         shell_poll(s);
         look = client_look(s->core, object_of(ref), value);
     }
+    if (look == OBJECT_PENDING && *deadline_ns == 0)
+        *deadline_ns = deadline_of(timeout_ms);
     while (look == OBJECT_PENDING) {
         struct waiter waiter = {.needed = 1};
         struct watch watch;
@@ -256,7 +261,7 @@ static int object_wait(struct shell *s, struct mob_id ref, struct value *value,
             return error_set(err, rc, "cannot wait for %" PRIu64 ".%" PRIu64 ": %s", ref.owner,
                              ref.seq, mob_error_text(rc));
         if (!waiter.done)
-            rc = wait_blocked(s, &waiter, deadline_ns);
+            rc = wait_blocked(s, &waiter, *deadline_ns);
         client_unwatch(s->core, &watch);
         if (rc != MOB_OK)
             return error_set(err, rc, "no result of %" PRIu64 ".%" PRIu64 " within the time-out",
@@ -286,16 +291,16 @@ static int value_view(struct shell *s, const struct value *value, struct mob_val
 int mob_get_values(const struct mob_id *refs, size_t count, struct mob_value *out,
                    int64_t timeout_ms, struct mob_error *err)
 {
-    struct mob_error why = {0};
+    struct mob_error why; /* a kilobyte that is written only when something fails */
     struct shell *s = process_enter(err != NULL ? err : &why);
     if (s == NULL)
         return err != NULL ? err->code : why.code;
-    uint64_t deadline = deadline_of(timeout_ms);
+    uint64_t deadline = 0;
     int first = MOB_OK;
     shell_lock(s);
     for (size_t i = 0; i < count; i++) {
         struct value value;
-        int rc = object_wait(s, refs[i], &value, deadline, &why);
+        int rc = object_wait(s, refs[i], &value, timeout_ms, &deadline, &why);
         if (rc == MOB_OK)
             rc = value_view(s, &value, &out[i], &why);
         if (rc != MOB_OK && (first == MOB_OK || first == MOB_ETIMEDOUT)) {

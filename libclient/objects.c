@@ -62,7 +62,7 @@ uint64_t objects_count(const struct objects *t)
 
 static void object_fini(struct object *o)
 {
-    if (o->kind == VALUE_INLINE)
+    if (o->kind == VALUE_INLINE && o->size > OBJECT_SMALL_MAX)
         memory_free(o->bytes);
     else if (o->kind == VALUE_ERROR)
         failure_drop(o->failure);
@@ -71,6 +71,23 @@ static void object_fini(struct object *o)
         o->scratch = s->next;
         memory_free(s);
     }
+}
+
+uint8_t *object_room(struct object *o, size_t size)
+{
+    uint8_t *room = size <= OBJECT_SMALL_MAX ? o->small : memory_alloc(size);
+    if (room == NULL)
+        return NULL;
+    if (size > OBJECT_SMALL_MAX)
+        o->bytes = room;
+    o->size = size;
+    o->kind = VALUE_INLINE;
+    return room;
+}
+
+struct view object_bytes(const struct object *o)
+{
+    return (struct view){o->size <= OBJECT_SMALL_MAX ? o->small : o->bytes, o->size};
 }
 
 void *object_scratch(struct object *o, size_t size)

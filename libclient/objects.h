@@ -13,6 +13,8 @@ struct failure {
     uint8_t bytes[];
 };
 
+enum { OBJECT_SMALL_MAX = 16 }; /* a number needs no memory of its own */
+
 struct object {
     struct mob_object id; /* seq 0: the slot is free */
     uint32_t handles;     /* the user's */
@@ -22,9 +24,10 @@ struct object {
     struct task *task; /* pending and ours: what will make it */
     struct watch *watches;
     union {
-        uint8_t *bytes;          /* VALUE_INLINE */
-        uint64_t offset;         /* VALUE_STORED */
-        struct failure *failure; /* VALUE_ERROR */
+        uint8_t *bytes;                  /* VALUE_INLINE */
+        uint8_t small[OBJECT_SMALL_MAX]; /* VALUE_INLINE, when size fits */
+        uint64_t offset;                 /* VALUE_STORED */
+        struct failure *failure;         /* VALUE_ERROR */
     };
     uint64_t size;
     struct scratch *scratch;
@@ -52,6 +55,10 @@ struct failure *failure_chain(const struct msg_error_frame *frame, const struct 
 void failure_drop(struct failure *f);
 enum { FAILURE_FRAMES_MAX = 16 };
 
+/* Room for an inline value of `size` bytes, to be filled. NULL: no memory. */
+uint8_t *object_room(struct object *o, size_t size);
+/* Its inline value. */
+struct view object_bytes(const struct object *o);
 /* Memory that is freed with the object's record. NULL: none. */
 void *object_scratch(struct object *o, size_t size);
 #endif

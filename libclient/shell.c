@@ -80,8 +80,9 @@ int shell_open(struct shell *s, struct connection *connection, const struct clie
     return rc;
 }
 
-/* (locked) What the tasks wrote whose results are here comes by another way than the results, from worker to node to us.
- * Between two answers of the node it has read all rings, so what was in them comes before the second. */
+/* (locked) What the tasks wrote whose results are here comes by another way than the results, from
+ * worker to node to us. Between two answers of the node it has read all rings, so what was in them
+ * comes before the second. */
 static void output_await(struct shell *s)
 {
     uint64_t deadline_ns = shell_now_ns() + OUTPUT_AWAIT_NS;
@@ -150,7 +151,7 @@ struct run *shell_next_run(struct shell *s)
 {
     shell_lock(s);
     for (;;) {
-        struct run *r = client_run_next(s->core, shell_now_ns());
+        struct run *r = client_run_next(s->core, s->run_clock_ns);
         if (r != NULL) {
             turn_mark_run(s, r);
             turn_flush(s, true); /* the bells of earlier answers may wait a little longer */
@@ -162,6 +163,7 @@ struct run *shell_next_run(struct shell *s)
         int rc = seat_wait(s, run_queued, NULL, &self, UINT64_MAX);
         (void)rc; /* it has no deadline */
         s->run_sleeper = NULL;
+        s->run_clock_ns = shell_now_ns();
     }
 }
 
@@ -169,7 +171,7 @@ struct run *shell_next_run(struct shell *s)
  * near. */
 void shell_unlock_answered(struct shell *s)
 {
-    uint64_t now = shell_now_ns();
+    uint64_t now = s->run_clock_ns;
     if (s->bells_owed_since_ns == 0)
         s->bells_owed_since_ns = now;
     bool more = client_runs_queued(s->core) > 0;

@@ -161,52 +161,82 @@ static int encode_arg(struct mob_writer *w, const struct mob_type *type, const s
     return MOB_OK;
 }
 
-/* The plain call, once its arguments lie in the writer. */
-static void submit(struct mob_call *call, struct mob_arg *args, const struct mob_writer *w,
-                   const struct value_span *spans, struct mob_reference *results)
+/* One call while it is made: integers lie in `integers`, everything else in the writer. */
+struct making {
+    struct mob_arg args[ARGS_MAX];
+    struct mob_piece pieces[2 * ARGS_MAX + 2 * VALUE_CUTS_MAX];
+    uint32_t piece_count;
+    uint8_t integers[ARGS_MAX][VALUE_INTEGER_MAX];
+    struct value_span spans[ARGS_MAX];
+    bool writes; /* the writer is in use */
+    struct mob_writer w;
+    struct mob_error refused;
+};
+
+static bool make_integer(struct making *m, const struct mob_type *type, const struct mob_in *in,
+                         uint32_t i)
 {
-    struct mob_piece pieces[ARGS_MAX + 2 * VALUE_CUTS_MAX];
-    struct mob_id ids[ARGS_MAX];
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < call->arg_count && call->refused == NULL; i++) {
-        if (args[i].kind != MOB_ARG_VALUE)
-            continue;
-        args[i].pieces = &pieces[used];
-        args[i].piece_count = value_pieces(w, &spans[i], &pieces[used]);
-        used += args[i].piece_count;
+    if (in->how == MOB_IN_REF || in->how == MOB_IN_MOVED || in->how == MOB_IN_PASSED)
+        return false;
+    size_t size = value_integer(type, in->data, in->how, m->integers[i]);
+    struct mob_piece *piece = &m->pieces[m->piece_count];
+    *piece = (struct mob_piece){m->integers[i], size};
+    m->args[i] = (struct mob_arg){.kind = MOB_ARG_VALUE, .pieces = piece, .piece_count = 1};
+    m->piece_count += size != 0;
+    return size != 0;
+}
+
+static void make_other(struct making *m, struct mob_call *call, const struct mob_in *in, uint32_t i)
+{
+    struct mob_err err;
+    if (!m->writes)
+        writer_init(&m->w);
+    m->writes = true;
+    int rc = encode_arg(&m->w, call->function->slots[i].type, in, &m->args[i], &m->spans[i], &err);
+    if (rc != MOB_OK && call->refused == NULL) {
+        error_set(&m->refused, rc, "argument %u of %s at %s:%d: %s", i + 1, call->function->name,
+                  call->file, call->line, err.text);
+        call->refused = &m->refused;
     }
-    mob_submit(call, ids, mob_last_error_slot());
-    for (uint32_t i = 0; i < call->function->result_count; i++)
-        results[i] =
-            (struct mob_reference){ids[i], call->function->slots[call->arg_count + i].type};
+}
+
+/* The bytes of the writer do not move any more: point to them. */
+static void make_pieces(struct making *m, const struct mob_call *call)
+{
+    for (uint32_t i = 0; i < call->arg_count && call->refused == NULL; i++) {
+        struct mob_arg *a = &m->args[i];
+        if (a->kind != MOB_ARG_VALUE || a->piece_count != 0)
+            continue;
+        a->pieces = &m->pieces[m->piece_count];
+        a->piece_count = value_pieces(&m->w, &m->spans[i], &m->pieces[m->piece_count]);
+        m->piece_count += a->piece_count;
+    }
 }
 
 void mob_call_typed(const struct mob_function *function, const struct mob_options *options,
                     const struct mob_in *in, const char *file, int line,
                     struct mob_reference *results)
 {
-    struct mob_arg args[ARGS_MAX];
-    struct value_span spans[ARGS_MAX];
+    struct making m; /* not cleared: this is on the way of every call */
+    struct mob_id ids[ARGS_MAX];
     struct mob_call call = {.function = function,
-                            .args = args,
+                            .args = m.args,
                             .arg_count = function->arg_count,
                             .options = options,
                             .file = file,
                             .line = line};
-    struct mob_error refused;
-    struct mob_writer w;
-    writer_init(&w);
-    for (uint32_t i = 0; i < function->arg_count; i++) {
-        struct mob_err err;
-        int rc = encode_arg(&w, function->slots[i].type, &in[i], &args[i], &spans[i], &err);
-        if (rc != MOB_OK && call.refused == NULL) {
-            error_set(&refused, rc, "argument %u of %s at %s:%d: %s", i + 1, function->name, file,
-                      line, err.text);
-            call.refused = &refused;
-        }
-    }
-    submit(&call, args, &w, spans, results);
-    writer_fini(&w);
+    m.piece_count = 0;
+    m.writes = false;
+    for (uint32_t i = 0; i < call.arg_count; i++)
+        if (!make_integer(&m, function->slots[i].type, &in[i], i))
+            make_other(&m, &call, &in[i], i);
+    if (m.writes)
+        make_pieces(&m, &call);
+    mob_submit(&call, ids, mob_last_error_slot());
+    for (uint32_t i = 0; i < function->result_count; i++)
+        results[i] = (struct mob_reference){ids[i], function->slots[call.arg_count + i].type};
+    if (m.writes)
+        writer_fini(&m.w);
 }
 
 static void put_refused(struct mob_error *last, struct mob_id *result)
@@ -378,10 +408,15 @@ static int close_result(struct mob_task *task, uint32_t i, const struct mob_slot
                         const char *results)
 {
     struct mob_piece pieces[VALUE_PIECES_MAX];
-    struct mob_error error = {.code = MOB_OK};
+    struct mob_error error; /* not cleared: a kilobyte */
     struct value_span span;
     struct mob_err err;
     struct mob_writer w;
+    error.code = MOB_OK;
+    uint8_t integer[VALUE_INTEGER_MAX];
+    size_t size = value_integer(slot->type, results + slot->offset, MOB_IN_VALUE, integer);
+    if (size != 0)
+        return mob_task_result(task, i, &(struct mob_piece){integer, size}, 1, &error);
     writer_init(&w);
     int rc = give_value(&w, slot->type, results + slot->offset, MOB_IN_VALUE, &span, &err);
     if (rc != MOB_OK)

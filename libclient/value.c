@@ -184,40 +184,45 @@ static struct number signed_number(int64_t v)
     return (struct number){.negative = v < 0, .u = (uint64_t)v};
 }
 
+#define LOAD(T)                                                                                    \
+    T v;                                                                                           \
+    memcpy(&v, data, sizeof v);
 static struct number load_number(const void *data, int kind)
 {
-    struct number n = {0};
-    union {
-        uint64_t u64;
-        int8_t i8;
-        int16_t i16;
-        int32_t i32;
-        int64_t i64;
-        float f;
-        double d;
-    } v = {0};
-    static const uint8_t sizes[] = {0, 1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8};
-    memcpy(&v, data, sizes[kind]);
     switch (kind) {
-    case MOB_KIND_INT8:
-        return signed_number(v.i8);
-    case MOB_KIND_INT16:
-        return signed_number(v.i16);
-    case MOB_KIND_INT32:
-        return signed_number(v.i32);
-    case MOB_KIND_INT64:
-        return signed_number(v.i64);
-    case MOB_KIND_FLOAT:
-        n.is_float = true, n.d = (double)v.f;
-        return n;
-    case MOB_KIND_DOUBLE:
-        n.is_float = true, n.d = v.d;
-        return n;
-    default:
-        n.u = v.u64;
-        return n; /* unsigned and bool: little-endian, the rest is zero */
+    case MOB_KIND_INT8: {
+        LOAD(int8_t) return signed_number(v);
+    }
+    case MOB_KIND_INT16: {
+        LOAD(int16_t) return signed_number(v);
+    }
+    case MOB_KIND_INT32: {
+        LOAD(int32_t) return signed_number(v);
+    }
+    case MOB_KIND_INT64: {
+        LOAD(int64_t) return signed_number(v);
+    }
+    case MOB_KIND_UINT16: {
+        LOAD(uint16_t) return (struct number){.u = v};
+    }
+    case MOB_KIND_UINT32: {
+        LOAD(uint32_t) return (struct number){.u = v};
+    }
+    case MOB_KIND_UINT64: {
+        LOAD(uint64_t) return (struct number){.u = v};
+    }
+    case MOB_KIND_FLOAT: {
+        LOAD(float) return (struct number){.is_float = true, .d = (double)v};
+    }
+    case MOB_KIND_DOUBLE: {
+        LOAD(double) return (struct number){.is_float = true, .d = v};
+    }
+    default: {
+        LOAD(uint8_t) return (struct number){.u = v}; /* bool and uint8 */
+    }
     }
 }
+#undef LOAD
 
 static bool number_fits(struct number n, uint32_t kind)
 {
@@ -405,6 +410,28 @@ static int encode_value(struct mob_writer *w, const struct mob_type *type, const
         rc = mob_write(w, (const uint8_t[]){0x92, tag_of(type)}, 2);
     }
     return rc == MOB_OK ? encode_body(w, type, data, how, err) : rc;
+}
+
+size_t value_integer(const struct mob_type *type, const void *data, int how,
+                     uint8_t bytes[VALUE_INTEGER_MAX])
+{
+    if (type->kind < MOB_KIND_INT8 || type->kind > MOB_KIND_UINT64)
+        return 0;
+    struct number n = load_number(data, how == MOB_IN_VALUE ? (int)type->kind : how);
+    if (n.is_float || n.negative || !number_fits(n, type->kind))
+        return 0;
+    unsigned size = n.u < 0x80          ? 0
+                    : n.u <= UINT8_MAX  ? 1
+                    : n.u <= UINT16_MAX ? 2
+                    : n.u <= UINT32_MAX ? 4
+                                        : 8;
+    static const uint8_t heads[] = {0, 0xcc, 0xcd, 0, 0xce, 0, 0, 0, 0xcf};
+    bytes[0] = 0x92;
+    bytes[1] = (uint8_t)type->kind;
+    bytes[2] = size == 0 ? (uint8_t)n.u : heads[size];
+    uint64_t big = __builtin_bswap64(n.u) >> (8 * (8 - size) & 63);
+    memcpy(bytes + 3, &big, sizeof big);
+    return 3 + size;
 }
 
 int value_encode(struct mob_writer *w, const struct mob_type *type, const void *data, int how,
@@ -742,6 +769,13 @@ int value_decode(const struct mob_type *type, const void *data, size_t size, voi
 {
     struct mob_err unwanted;
     struct reader r = {cursor_of(data, size), memory, err != NULL ? err : &unwanted};
+    const uint8_t *head = data;
+    if (type->kind >= MOB_KIND_INT8 && type->kind <= MOB_KIND_UINT64 && size > 2 &&
+        head[0] == 0x92 && head[1] == type->kind) { /* the commonest value, see value_integer */
+        r.at.at += 2;
+        int rc = decode_integer(&r, type, out);
+        return rc == MOB_OK && cursor_left(&r.at) != 0 ? malformed(&r, type) : rc;
+    }
     uint32_t items = cursor_array(&r.at);
     if (r.at.failed || (items != 2 && items != 3))
         return malformed(&r, type);

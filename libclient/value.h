@@ -66,6 +66,11 @@ void writer_fini(struct mob_writer *w);
  * writer is of no use. */
 int value_encode(struct mob_writer *w, const struct mob_type *type, const void *data, int how,
                  struct value_span *span, struct mob_err *err) MOB_MUST_CHECK;
+/* The commonest value by far, an integer that is not negative, without a writer: its size, or 0
+ * when it is another value or does not fit: then value_encode does it, or says why not. */
+enum { VALUE_INTEGER_MAX = 2 + 9 };
+size_t value_integer(const struct mob_type *type, const void *data, int how,
+                     uint8_t bytes[VALUE_INTEGER_MAX]);
 /* The pieces of one value, at most VALUE_PIECES_MAX; they point into the writer and to what was
  * encoded. */
 uint32_t value_pieces(const struct mob_writer *w, const struct value_span *span,

@@ -97,7 +97,7 @@ enum object_look client_look(struct client *c, struct mob_object id, struct valu
         return OBJECT_PENDING;
     *out = (struct value){.kind = o->kind};
     if (o->kind == VALUE_INLINE)
-        out->bytes = (struct view){o->bytes, o->size};
+        out->bytes = object_bytes(o);
     else if (o->kind == VALUE_STORED)
         out->offset = o->offset, out->size = o->size;
     else
@@ -140,22 +140,18 @@ int client_put_inline(struct client *c, const struct view *pieces, uint32_t coun
         size += pieces[i].size;
     if (size > c->config.inline_max)
         return MOB_ETOOBIG;
-    uint8_t *bytes = memory_alloc(size != 0 ? size : 1);
-    if (bytes == NULL)
-        return MOB_ENOMEM;
     struct object *o;
     int rc = object_make(c, out, &o);
-    if (rc != MOB_OK) {
-        memory_free(bytes);
+    if (rc != MOB_OK)
         return rc;
+    uint8_t *at = object_room(o, size);
+    if (at == NULL) {
+        objects_release(c->objects, o);
+        return MOB_ENOMEM;
     }
-    size_t at = 0;
     for (uint32_t i = 0; i < count; at += pieces[i].size, i++)
         if (pieces[i].size != 0)
-            memcpy(bytes + at, pieces[i].data, pieces[i].size);
-    o->kind = VALUE_INLINE;
-    o->bytes = bytes;
-    o->size = size;
+            memcpy(at, pieces[i].data, pieces[i].size);
     object_handed(c, o);
     return MOB_OK;
 }
@@ -222,14 +218,11 @@ void object_settle_text(struct client *c, struct object *o, int code, const char
 
 int object_settle_inline(struct client *c, struct object *o, struct view bytes)
 {
-    uint8_t *copy = memory_alloc(bytes.size != 0 ? bytes.size : 1);
-    if (copy == NULL)
+    uint8_t *room = object_room(o, bytes.size);
+    if (room == NULL)
         return MOB_ENOMEM;
     if (bytes.size != 0)
-        memcpy(copy, bytes.data, bytes.size);
-    o->kind = VALUE_INLINE;
-    o->bytes = copy;
-    o->size = bytes.size;
+        memcpy(room, bytes.data, bytes.size);
     object_settled(c, o);
     return MOB_OK;
 }
@@ -258,7 +251,7 @@ static int remote_answer(struct client *c, const struct object *o, uint64_t proc
 {
     struct msg_object_value m = {.object = o->id, .kind = o->kind};
     if (o->kind == VALUE_INLINE)
-        m.value = (struct view){o->bytes, o->size};
+        m.value = object_bytes(o);
     else if (o->kind == VALUE_STORED)
         m.offset = o->offset, m.size = o->size;
     else

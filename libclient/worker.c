@@ -244,16 +244,14 @@ static void task_fails(struct mob_task *t, int code, const char *what)
              last->code == code ? last->text : mob_error_text(code));
 }
 
-/* Run the function between two looks at the clock; returns how long it took. */
-static uint64_t function_call(struct mob_task *t)
+/* Run the function. The clock is looked at once for each task: the end of one is the start of the
+ * next. */
+static void function_call(struct mob_task *t)
 {
     mob_last_error_slot()->code = MOB_OK;
-    uint64_t before = shell_now_ns();
     int rc = t->function->run(t);
-    uint64_t took = shell_now_ns() - before;
     if (rc != MOB_OK)
         task_fails(t, rc, "the task did not end well");
-    return took;
 }
 
 static void task_run_one(struct mob_task *t, struct run *run)
@@ -265,7 +263,6 @@ static void task_run_one(struct mob_task *t, struct run *run)
     t->args = t->plain_args;
     t->results = t->plain_results;
     t->function = registry_find(run->function);
-    uint64_t took = 0;
     int rc = args_open(t);
     if (rc == MOB_OK)
         rc = results_open(t);
@@ -274,7 +271,7 @@ static void task_run_one(struct mob_task *t, struct run *run)
     else if (t->function == NULL || t->function->run == NULL)
         function_missing(t);
     else
-        took = function_call(t);
+        function_call(t);
     output_flush();
     worker_free_blocks();
     struct msg_list list;
@@ -282,12 +279,15 @@ static void task_run_one(struct mob_task *t, struct run *run)
         task_fails(t, rc, "the results cannot be sent");
     if (t->failed)
         error_pack(t, &list);
-    shell_lock(t->shell);
-    while (client_run_done(t->shell->core, run, t->failed ? NULL : &list, t->failed ? &list : NULL,
-                           took, shell_now_ns()) != MOB_OK)
+    struct shell *s = t->shell;
+    uint64_t now = shell_now_ns(), took = now - s->run_clock_ns;
+    shell_lock(s);
+    s->run_clock_ns = now;
+    while (client_run_done(s->core, run, t->failed ? NULL : &list, t->failed ? &list : NULL, took,
+                           now) != MOB_OK)
         continue; /* as in error_pack */
     t->run = NULL;
-    shell_unlock_answered(t->shell);
+    shell_unlock_answered(s);
     if (t->args != t->plain_args)
         memory_free(t->args);
     if (t->results != t->plain_results)
@@ -343,6 +343,7 @@ _Noreturn void worker_main(int control_fd)
         _exit(127);
     }
     s->stopped = worker_stopped;
+    s->run_clock_ns = shell_now_ns();
     task.shell = s;
     task_thread = pthread_self();
     process_begin(PROCESS_WORKER);
