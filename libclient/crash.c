@@ -128,11 +128,16 @@ static void name_offset(const char *file, uint64_t address)
     report_function(crash.report, text);
 }
 
-/* Without what compilers append to the copies that they make: ".isra.0", ".part.1", ".constprop.0", ".cold". */
+/* Without what compilers append to the copies that they make: ".isra.0", ".part.1", ".constprop.0",
+ * ".cold"; and a task whose body was inlined into what MOB_TASK makes around it under the name that
+ * its user knows. */
 static void name_symbol(const char *name)
 {
     static char text[REPORT_FUNCTION_MAX];
+    static const char made[] = "mob_run_";
     size_t used = 0;
+    if (strncmp(name, made, sizeof made - 1) == 0)
+        name += sizeof made - 1;
     while (used < sizeof text - 1 && name[used] != '\0' && (name[used] != '.' || used == 0)) {
         text[used] = name[used];
         used++;

@@ -248,6 +248,11 @@ static void task_fails(struct mob_task *t, int code, const char *what)
  * next. */
 static void function_call(struct mob_task *t)
 {
+    static const struct mob_function *last;
+    struct report *report = t->shell->connection->report;
+    if (last != t->function && report != NULL)
+        report_task(report, t->function->name);
+    last = t->function;
     mob_last_error_slot()->code = MOB_OK;
     int rc = t->function->run(t);
     if (rc != MOB_OK)

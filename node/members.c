@@ -179,9 +179,14 @@ static void on_lines(void *context, int stream, struct view lines)
     struct member *m = context;
     struct peer *peer = node_core_client(m->shell->core, m->channel.process);
     struct buffer frame = {0};
-    struct msg_output output = {.stream = (uint32_t)stream, .task = running(m), .lines = lines};
+    struct report_copy report;
     if (peer == NULL)
         return;
+    report_read(m->report_fd, &report);
+    struct msg_output output = {.stream = (uint32_t)stream,
+                                .function = view_of(report.task),
+                                .task = running(m),
+                                .lines = lines};
     if (msg_output_pack(&frame, &output) != MOB_OK)
         abort();
     int rc = node_core_on_client(m->shell->core, peer,

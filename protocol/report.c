@@ -17,6 +17,7 @@ struct report {
     uint32_t dumped;
     uint64_t address;
     char function[REPORT_FUNCTION_MAX];
+    char task[REPORT_TASK_MAX];
     _Atomic uint64_t tail_end;  /* bytes appended since the beginning */
     char tail[REPORT_TAIL_MAX]; /* a ring */
 };
@@ -37,6 +38,13 @@ int report_create(int *fd, struct mob_err *err)
     return rc;
 }
 
+/* `to` was zeroed. */
+static void text_clean(char *to, const char *from, size_t size)
+{
+    for (size_t i = 0; i < size - 1 && from[i] != '\0'; i++)
+        to[i] = (unsigned char)from[i] < ' ' ? '?' : from[i];
+}
+
 void report_read(int fd, struct report_copy *out)
 {
     *out = (struct report_copy){0};
@@ -45,8 +53,8 @@ void report_read(int fd, struct report_copy *out)
         return;
     out->signal = r.signal < 128 ? r.signal : 0;
     out->address = r.address;
-    for (size_t i = 0; i < sizeof out->function - 1 && r.function[i] != '\0'; i++)
-        out->function[i] = (unsigned char)r.function[i] < ' ' ? '?' : r.function[i];
+    text_clean(out->function, r.function, sizeof out->function);
+    text_clean(out->task, r.task, sizeof out->task);
     out->dumped = r.dumped;
     uint64_t end = r.tail_end;
     out->tail_size = end < REPORT_TAIL_MAX ? (size_t)end : REPORT_TAIL_MAX;
@@ -70,6 +78,14 @@ void report_crash(struct report *r, uint32_t signal, uint64_t address)
 {
     r->address = address;
     r->signal = signal;
+}
+
+void report_task(struct report *r, const char *name)
+{
+    size_t i = 0;
+    for (; i < sizeof r->task - 1 && name[i] != '\0'; i++)
+        r->task[i] = name[i];
+    r->task[i] = '\0';
 }
 
 void report_function(struct report *r, const char *name)

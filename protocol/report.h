@@ -14,7 +14,7 @@
 
 #include "protocol/errors.h"
 
-enum { REPORT_FUNCTION_MAX = 256, REPORT_TAIL_MAX = 2048 };
+enum { REPORT_FUNCTION_MAX = 256, REPORT_TASK_MAX = 64, REPORT_TAIL_MAX = 2048 };
 
 struct report; /* the shared page */
 
@@ -23,6 +23,7 @@ struct report_copy {
     uint32_t signal;                    /* 0: it did not crash */
     uint64_t address;                   /* that was accessed, for faults */
     char function[REPORT_FUNCTION_MAX]; /* the innermost user function, or empty */
+    char task[REPORT_TASK_MAX];         /* the function that it was told to run last, or empty */
     char tail[REPORT_TAIL_MAX];         /* the last bytes of stderr, oldest first */
     size_t tail_size;
     size_t dumped; /* so many of those bytes were also the last to go through the pipe */
@@ -40,6 +41,8 @@ void report_unmap(struct report *r); /* NULL is fine */
 void report_crash(struct report *r, uint32_t signal, uint64_t address);
 /* S. `name` is cut to what fits. */
 void report_function(struct report *r, const char *name);
+/* S. The worker runs this function from now on: what it writes past stdio is told apart by it. */
+void report_task(struct report *r, const char *name);
 /* S. Append to the tail; only the last REPORT_TAIL_MAX bytes are kept. */
 void report_tail(struct report *r, const char *bytes, size_t size);
 /* S. Note that the last `size` bytes of the tail were also written to descriptor 2. */
