@@ -101,7 +101,7 @@ all: $(LIBRARIES) $(DAEMONS) $(EXAMPLES) ## libraries, daemons and examples (the
 
 .PHONY: objects
 objects: $(call objects,$(LIBRARY_SOURCES) $(wildcard head/main.c node/main.c) $(SUPPORT_SOURCES) \
-    $(BENCH_SOURCES) $(UNIT_SOURCES) $(INTEGRATION_SOURCES) $(PROGRAM_SOURCES) $(EXAMPLE_SOURCES) $(FUZZ_SOURCES)) \
+    $(BENCH_SOURCES) $(UNIT_SOURCES) $(INTEGRATION_SOURCES) $(PROGRAM_SOURCES) $(EXAMPLE_SOURCES) $(FUZZ_SOURCES) docs/generate/protocol.c) \
     $(patsubst %.c,$(BUILD)/mutants/%.o,$(CORE_SOURCES) $(SIM_SOURCES))
 
 .PHONY: FORCE
@@ -303,9 +303,18 @@ model: ## check the Promela models and their seeded bugs
 	$(call need,$(MODELS),tests/model/*.pml)
 	@tests/support/run-models $(BUILD)/model
 
+# The page of the protocol is printed from the .def files.
+PROTOCOL_PAGE := $(BUILD)/protocol-page
+$(PROTOCOL_PAGE): $(call objects,docs/generate/protocol.c)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^
+
+.PHONY: docs
+docs: $(PROTOCOL_PAGE) ## write docs/PROTOCOL.md from the .def files
+	@$(PROTOCOL_PAGE) < docs/generate/protocol.md > docs/PROTOCOL.md
+
 .PHONY: lint
 lint: ## everything that the style is kept by machine in
-	@$(MAKE) all
+	@$(MAKE) all $(PROTOCOL_PAGE)
 	@$(MAKE) CC=clang BUILD=build/clang objects
 	@CORE_SOURCES='$(CORE_SOURCES)' BUILD='$(BUILD)' CFLAGS='$(CFLAGS)' PACKAGE_CFLAGS='$(PACKAGE_CFLAGS)' \
 	    JOBS='$(JOBS)' tests/lint/run

@@ -1,5 +1,5 @@
-/* client_world.h: a client's core with tasks, leases, borrowed objects and runs, for the targets that say something to it.
- * Included by one target each. Runs on: one thread. */
+/* client_world.h: a client's core with tasks, leases, borrowed objects and runs, for the targets
+ * that say something to it. Included by one target each. Runs on: one thread. */
 #ifndef MOB_FUZZ_CLIENT_WORLD_H
 #define MOB_FUZZ_CLIENT_WORLD_H
 #include <stdio.h>
@@ -38,19 +38,21 @@ static inline void world_settle(struct client_world *w)
     }
 }
 
-#define WORLD_NODE_SAYS(w, name, ...)                                                       \
-    do {                                                                                    \
-        struct buffer said_ = {0};                                                          \
-        if (msg_##name##_pack(&said_, (&(struct msg_##name){__VA_ARGS__})) != MOB_OK)       \
-            abort();                                                                        \
-        client_on_node((w)->core, (struct view){buffer_head(&said_), buffer_size(&said_)}, (w)->now_ns); \
-        buffer_fini(&said_);                                                                \
-        world_settle(w);                                                                    \
+#define WORLD_NODE_SAYS(w, name, ...)                                                              \
+    do {                                                                                           \
+        struct buffer said_ = {0};                                                                 \
+        if (msg_##name##_pack(&said_, (&(struct msg_##name){__VA_ARGS__})) != MOB_OK)              \
+            abort();                                                                               \
+        client_on_node((w)->core, (struct view){buffer_head(&said_), buffer_size(&said_)},         \
+                       (w)->now_ns);                                                               \
+        buffer_fini(&said_);                                                                       \
+        world_settle(w);                                                                           \
     } while (0)
 
 static inline void world_submit(struct client_world *w, uint32_t results, struct mob_object arg)
 {
-    struct submit_arg args[2] = {{.kind = SUBMIT_AWAIT, .object = arg}, {.kind = SUBMIT_REF, .object = arg}};
+    struct submit_arg args[2] = {{.kind = SUBMIT_AWAIT, .object = arg},
+                                 {.kind = SUBMIT_REF, .object = arg}};
     struct submit s = {.function = 3,
                        .name = "f",
                        .file = "f.c",
@@ -59,12 +61,14 @@ static inline void world_submit(struct client_world *w, uint32_t results, struct
                        .arg_count = arg.seq != 0 ? 2 : 0,
                        .args = args};
     struct mob_object first;
-    if (client_submit(w->core, &s, &first, w->now_ns, NULL) == MOB_OK && client_borrow(w->core, (struct mob_object){OTHER, first.seq}) != MOB_OK)
+    if (client_submit(w->core, &s, &first, w->now_ns, NULL) == MOB_OK &&
+        client_borrow(w->core, (struct mob_object){OTHER, first.seq}) != MOB_OK)
         abort();
     world_settle(w);
 }
 
-/* Small numbers everywhere, so that what is made up may hit what is there: tasks and objects 1.., leases 1 and 2. */
+/* Small numbers everywhere, so that what is made up may hit what is there: tasks and objects 1..,
+ * leases 1 and 2. */
 static inline void world_start(struct client_world *w, bool worker)
 {
     const struct client_config config = {.worker = worker,
@@ -122,9 +126,14 @@ static inline void world_step(struct client_world *w, unsigned what)
 {
     w->now_ns += what;
     switch (what % 4) {
-    case 0: client_tick(w->core, w->now_ns); break;
-    case 1: world_submit(w, what % 3, (struct mob_object){SELF, what}); break;
-    default: world_run(w);
+    case 0:
+        client_tick(w->core, w->now_ns);
+        break;
+    case 1:
+        world_submit(w, what % 3, (struct mob_object){SELF, what});
+        break;
+    default:
+        world_run(w);
     }
     world_settle(w);
 }

@@ -1,4 +1,5 @@
-/* What another client of the job may say to a driver or a worker, through its ring or through the node. */
+/* What another client of the job may say to a driver or a worker, through its ring or through the
+ * node. */
 #define FUZZ_CHANNEL CHANNEL_CLIENT_CLIENT
 #include "tests/fuzz/client_world.h"
 

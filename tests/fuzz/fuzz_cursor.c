@@ -1,4 +1,5 @@
-/* Any bytes as a frame of messages: each is read, packed, read again and printed; stepping over it comes to the same. */
+/* Any bytes as a frame of messages: each is read, packed, read again and printed; stepping over it
+ * comes to the same. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,11 +38,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static bool read_twice(struct cursor *c, const struct message_head *head)
 {
     switch (head->number) {
-#define MESSAGE(name, number, channel, doc, fields) \
-    case number: return twice_##name(c, head);
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    case number:                                                                                   \
+        return twice_##name(c, head);
 #include "protocol/messages.def"
 #undef MESSAGE
-    default: message_skip(c, head); return !c->failed;
+    default:
+        message_skip(c, head);
+        return !c->failed;
     }
 }
 #undef STRUCT
@@ -56,7 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (message_print(&c, &head, text, sizeof text) >= sizeof text)
             abort();
         message_skip(&skipped, &head);
-        /* Nested deeper than the bound is the one thing that only stepping over refuses: unknown fields alone. */
+        /* Nested deeper than the bound is the one thing that only stepping over refuses: unknown
+         * fields alone. */
         if (read_twice(&c, &head) && (skipped.failed || skipped.at != c.at))
             abort();
     }

@@ -1,5 +1,5 @@
-/* What may arrive on a link, from a damaged frame to a hostile other end: each frame in order comes out once, and the
- * link's own promises hold. */
+/* What may arrive on a link, from a damaged frame to a hostile other end: each frame in order comes
+ * out once, and the link's own promises hold. */
 #define FUZZ_CHANNEL CHANNEL_LINK
 #include "protocol/link.h"
 #include "tests/fuzz/steps.h"
@@ -15,7 +15,8 @@ static void take(struct link *link, uint64_t *received)
         abort();
 }
 
-/* The frame as the fuzzer made it, or its body behind a head that fits, so that not every frame is refused. */
+/* The frame as the fuzzer made it, or its body behind a head that fits, so that not every frame is
+ * refused. */
 static void arrives(struct link *link, const struct step *s, uint64_t now_ms, uint64_t *received)
 {
     struct buffer b = {0};
@@ -44,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (step_next(&data, &size, &s)) {
         struct view frame;
         arrives(&link, &s, now_ms, &received);
-        if (s.what % 4 == 0 && peer_send(&peer, job_end, &(struct msg_job_end){.job = s.what}) != MOB_OK)
+        if (s.what % 4 == 0 &&
+            peer_send(&peer, job_end, &(struct msg_job_end){.job = s.what}) != MOB_OK)
             abort();
         now_ms += s.what;
         for (unsigned i = 0; i < 100 && link_outgoing(&link, &peer, now_ms, &frame); i++)

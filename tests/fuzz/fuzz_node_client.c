@@ -23,7 +23,8 @@ static void head_says_job_started(struct node_world *w, uint64_t request)
     struct msg_job_started m = {.request = request, .job = ++w->jobs, .cpus = 2 * CPU};
     if (msg_job_started_pack(&b, &m) != MOB_OK)
         abort();
-    if (node_core_on_head(w->core, (struct view){buffer_head(&b), buffer_size(&b)}, w->now_ms) != MOB_OK)
+    if (node_core_on_head(w->core, (struct view){buffer_head(&b), buffer_size(&b)}, w->now_ms) !=
+        MOB_OK)
         abort();
     buffer_fini(&b);
 }
@@ -56,7 +57,8 @@ static void ready(struct node_world *w, struct mob_process process)
     node_core_worker_forked(w->core, process, 100 + process.v, w->now_ms);
     if (p == NULL || msg_worker_ready_pack(&b, &(struct msg_worker_ready){1}) != MOB_OK)
         abort();
-    if (node_core_on_client(w->core, p, (struct view){buffer_head(&b), buffer_size(&b)}, w->now_ms) != MOB_OK)
+    if (node_core_on_client(w->core, p, (struct view){buffer_head(&b), buffer_size(&b)},
+                            w->now_ms) != MOB_OK)
         abort();
     buffer_fini(&b);
 }
@@ -96,7 +98,9 @@ static void settle(struct node_world *w)
             ready(w, forked[i]);
         }
     for (unsigned i = 0; i < kills; i++)
-        node_core_worker_exited(w->core, killed[i], &(struct worker_exit){.signal = 9, .code = MOB_EWORKERDIED}, w->now_ms);
+        node_core_worker_exited(w->core, killed[i],
+                                &(struct worker_exit){.signal = 9, .code = MOB_EWORKERDIED},
+                                w->now_ms);
     if (forks + kills > 0)
         settle(w);
 }
@@ -117,9 +121,13 @@ static void start(struct node_world *w)
     *w = (struct node_world){.now_ms = 1000};
     if (node_core_create(&w->core, &config, NULL) != MOB_OK)
         abort();
-    node_core_welcomed(w->core, &(struct msg_node_welcome){.epoch = 1, .node = 5, .process_first = 1, .process_count = 1000}, w->now_ms);
+    node_core_welcomed(w->core,
+                       &(struct msg_node_welcome){
+                           .epoch = 1, .node = 5, .process_first = 1, .process_count = 1000},
+                       w->now_ms);
     for (unsigned i = 0; i < 2; i++) {
-        const struct msg_client_hello hello = {.version = PROTOCOL_VERSION, .pid = 7, .program = view_of("/bin/p")};
+        const struct msg_client_hello hello = {
+            .version = PROTOCOL_VERSION, .pid = 7, .program = view_of("/bin/p")};
         if (node_core_driver_hello(w->core, &hello, 1000, w->now_ms, NULL).v == 0)
             abort();
         settle(w);
@@ -128,7 +136,8 @@ static void start(struct node_world *w)
     struct buffer b = {0};
     struct peer *p = node_core_client(w->core, w->clients[0]);
     if (p == NULL || msg_lease_want_pack(&b, &(struct msg_lease_want){.count = 2}) != MOB_OK ||
-        node_core_on_client(w->core, p, (struct view){buffer_head(&b), buffer_size(&b)}, w->now_ms) != MOB_OK)
+        node_core_on_client(w->core, p, (struct view){buffer_head(&b), buffer_size(&b)},
+                            w->now_ms) != MOB_OK)
         abort();
     buffer_fini(&b);
     settle(w);
@@ -139,7 +148,9 @@ static void broken(struct node_world *w, unsigned i)
     if (w->driver[i])
         node_core_driver_gone(w->core, w->clients[i], w->now_ms);
     else
-        node_core_worker_exited(w->core, w->clients[i], &(struct worker_exit){.signal = 9, .code = MOB_EWORKERDIED}, w->now_ms);
+        node_core_worker_exited(w->core, w->clients[i],
+                                &(struct worker_exit){.signal = 9, .code = MOB_EWORKERDIED},
+                                w->now_ms);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,6 +1,7 @@
-/* steps.h: fuzz input as a list of steps, each one byte what, two bytes size, and that many bytes. A mutator of its own puts
- * well-formed messages in, so that a fuzzer does not have to find out what a message looks like.
- * Included by one target each; FUZZ_CHANNEL says whose messages are put in. Owns nothing. Runs on: one thread. */
+/* steps.h: fuzz input as a list of steps, each one byte what, two bytes size, and that many bytes.
+ * A mutator of its own puts well-formed messages in, so that a fuzzer does not have to find out
+ * what a message looks like. Included by one target each; FUZZ_CHANNEL says whose messages are put
+ * in. Owns nothing. Runs on: one thread. */
 #ifndef MOB_FUZZ_STEPS_H
 #define MOB_FUZZ_STEPS_H
 #include <stdint.h>
@@ -75,6 +76,7 @@ static size_t step_append(uint8_t *data, size_t size, size_t size_max, uint64_t 
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsigned int seed)
 {
-    return seed % 3 == 0 ? step_append(data, size, size_max, mix(seed)) : LLVMFuzzerMutate(data, size, size_max);
+    return seed % 3 == 0 ? step_append(data, size, size_max, mix(seed))
+                         : LLVMFuzzerMutate(data, size, size_max);
 }
 #endif

@@ -1,4 +1,5 @@
-/* core_kit.c: lines are kept in one list in the order in which they came, so that a failing test can show them all. */
+/* core_kit.c: lines are kept in one list in the order in which they came, so that a failing test
+ * can show them all. */
 #include "tests/support/test.h"
 
 #include <inttypes.h>
@@ -119,7 +120,9 @@ static void take_frames(struct kit *k, struct peer *p)
                 message_print(&c, &head, text, sizeof text);
                 line_append(&k->lines, p->process.v, text);
             }
-            assert_true(message_allowed(head.number, p->process.v == KIT_NODE ? CHANNEL_CLIENT_NODE : CHANNEL_CLIENT_CLIENT));
+            assert_true(message_allowed(head.number, p->process.v == KIT_NODE
+                                                         ? CHANNEL_CLIENT_NODE
+                                                         : CHANNEL_CLIENT_CLIENT));
             message_skip(&c, &head);
         }
         assert_false(c.failed);
@@ -146,8 +149,8 @@ void kit_settle(struct kit *k)
     while (client_next_effect(k->core, &e)) {
         if (!k->quiet) {
             char text[100];
-            snprintf(text, sizeof text, "%s %" PRIu64 " side=%" PRIu32 " code=%d", effect_names[e.kind], e.process.v,
-                     e.side, e.code);
+            snprintf(text, sizeof text, "%s %" PRIu64 " side=%" PRIu32 " code=%d",
+                     effect_names[e.kind], e.process.v, e.side, e.code);
             line_append(&k->effects, e.process.v, text);
         }
         if (e.kind == CLIENT_DRAIN_PEER && !k->holds_drains)
@@ -262,8 +265,9 @@ void kit_worker(struct kit *k, uint64_t process, uint64_t lease)
 
 void kit_worker_dies(struct kit *k, uint64_t process, uint64_t lease, uint64_t running)
 {
-    KIT_SAYS(k, KIT_NODE, lease_lost, .lease = lease, .worker = process, .code = MOB_EWORKERDIED, .signal = 11,
-             .running = running, .function = view_of("crash_site"), .tail = view_of("last words"));
+    KIT_SAYS(k, KIT_NODE, lease_lost, .lease = lease, .worker = process, .code = MOB_EWORKERDIED,
+             .signal = 11, .running = running, .function = view_of("crash_site"),
+             .tail = view_of("last words"));
     KIT_SAYS(k, KIT_NODE, process_lost, .process = process);
     while (k->effects != NULL && !k->holds_drains)
         line_remove(&k->effects);
@@ -288,7 +292,9 @@ int kit_submit_rc(struct kit *k, const struct kit_call *call, struct mob_object 
                        .name = "work",
                        .file = "user.c",
                        .line = 12,
-                       .retries = call->retries == 0 ? -1 : call->retries < 0 ? 0 : call->retries,
+                       .retries = call->retries == 0  ? -1
+                                  : call->retries < 0 ? 0
+                                                      : call->retries,
                        .result_count = call->results,
                        .arg_count = call->arg_count,
                        .args = args};
@@ -348,13 +354,15 @@ struct msg_list kit_results(struct kit *k, const char *text)
 
 struct msg_list kit_two_results(struct kit *k, const char *a, const char *b)
 {
-    const struct msg_result two[] = {{.kind = VALUE_INLINE, .value = view_of(a)}, {.kind = VALUE_INLINE, .value = view_of(b)}};
+    const struct msg_result two[] = {{.kind = VALUE_INLINE, .value = view_of(a)},
+                                     {.kind = VALUE_INLINE, .value = view_of(b)}};
     return result_list(k, two, 2);
 }
 
 struct msg_list kit_stored_result(struct kit *k, uint64_t offset, uint64_t size)
 {
-    return result_list(k, &(struct msg_result){.kind = VALUE_STORED, .offset = offset, .size = size}, 1);
+    return result_list(
+        k, &(struct msg_result){.kind = VALUE_STORED, .offset = offset, .size = size}, 1);
 }
 
 struct msg_list kit_error(struct kit *k, int code, const char *text)
@@ -407,8 +415,8 @@ void kit_expect_failed(struct kit *k, struct mob_object id, ...)
         struct msg_error_frame frame;
         assert_true(msg_error_frame_unpack_item(&c, &frame));
         char line[600];
-        snprintf(line, sizeof line, "%s %.*s", mob_error_name((int)frame.code), (int)frame.text.size,
-                 (const char *)frame.text.data);
+        snprintf(line, sizeof line, "%s %.*s", mob_error_name((int)frame.code),
+                 (int)frame.text.size, (const char *)frame.text.data);
         const char *pattern = va_arg(patterns, const char *);
         if (pattern == NULL || !matches(line, pattern))
             fail_with_lines(k, line);

@@ -1,6 +1,7 @@
-/* The client's core in a small world of its own: a node, workers, owners and readers that mostly do what they should.
- * Thousands of random events; the same with allocations that fail; and a fixed course of events in which each allocation
- * fails once. In the end all that was begun must have ended. */
+/* The client's core in a small world of its own: a node, workers, owners and readers that mostly do
+ * what they should. Thousands of random events; the same with allocations that fail; and a fixed
+ * course of events in which each allocation fails once. In the end all that was begun must have
+ * ended. */
 #include "tests/support/test.h"
 
 #include <inttypes.h>
@@ -8,7 +9,17 @@
 #include "protocol/memory.h"
 #include "tests/support/core_kit.h"
 
-enum { WORKERS = 8, QUEUE = 1024, HANDLES = 200, WAITERS = 8, GETS = 1024, SUBMITTER = 30, READER = 33, OWNERS = 3, OWNER = 50 };
+enum {
+    WORKERS = 8,
+    QUEUE = 1024,
+    HANDLES = 200,
+    WAITERS = 8,
+    GETS = 1024,
+    SUBMITTER = 30,
+    READER = 33,
+    OWNERS = 3,
+    OWNER = 50
+};
 
 struct worker {
     uint64_t process, lease; /* lease 0: none */
@@ -57,7 +68,8 @@ static struct worker *worker_of(struct world *w, uint64_t process)
     return NULL;
 }
 
-static void hears_client(struct world *w, uint64_t to, struct cursor *c, const struct message_head *head)
+static void hears_client(struct world *w, uint64_t to, struct cursor *c,
+                         const struct message_head *head)
 {
     if (head->number == MSG_task_run) {
         struct msg_task_run m;
@@ -124,7 +136,8 @@ static void handle_add(struct world *w, struct mob_object id)
 
 static struct mob_object handle_any(struct world *w)
 {
-    return w->handle_count > 0 ? w->handles[draw(w, w->handle_count)] : kit_id(KIT_SELF, 1 + draw(w, 100));
+    return w->handle_count > 0 ? w->handles[draw(w, w->handle_count)]
+                               : kit_id(KIT_SELF, 1 + draw(w, 100));
 }
 
 static void handle_remove(struct world *w, struct mob_object id)
@@ -143,15 +156,15 @@ static bool may_call(const struct world *w)
 }
 
 /* A call may fail for lack of memory when an allocation failed, and then works at once. */
-#define RETRIED(w, rc, call)                       \
-    do {                                           \
-        KIT_CALL((w)->k, rc = call);               \
-        if (rc == MOB_ENOMEM) {                    \
-            assert_true((w)->faults);              \
-            KIT_CALL((w)->k, rc = call);           \
-            assert_true(rc != MOB_ENOMEM || (w)->k->failed); \
-        }                                          \
-        kit_settle((w)->k);                        \
+#define RETRIED(w, rc, call)                                                                       \
+    do {                                                                                           \
+        KIT_CALL((w)->k, rc = call);                                                               \
+        if (rc == MOB_ENOMEM) {                                                                    \
+            assert_true((w)->faults);                                                              \
+            KIT_CALL((w)->k, rc = call);                                                           \
+            assert_true(rc != MOB_ENOMEM || (w)->k->failed);                                       \
+        }                                                                                          \
+        kit_settle((w)->k);                                                                        \
     } while (0)
 
 /* ---- calls ---- */
@@ -209,7 +222,9 @@ static void drops_or_holds(struct world *w)
         if (rc == MOB_OK)
             handle_add(w, id);
         break;
-    case 1: client_publish(w->k->core, id); break;
+    case 1:
+        client_publish(w->k->core, id);
+        break;
     default:
         if (w->handle_count > 0) {
             client_drop(w->k->core, id);
@@ -269,7 +284,8 @@ static void places(struct world *w)
         uint64_t request = w->extent_request;
         w->extent_request = 0;
         int code = one_in(w, 3) ? MOB_ESTOREFULL : MOB_OK;
-        KIT_SAYS(w->k, KIT_NODE, extent_grant, .request = request, .code = code, .offset = 8192 * draw(w, 100), .size = 8192);
+        KIT_SAYS(w->k, KIT_NODE, extent_grant, .request = request, .code = code,
+                 .offset = 8192 * draw(w, 100), .size = 8192);
     } else if (!client_place(w->k->core, 1000, &offset) && !w->k->failed) {
         RETRIED(w, rc, client_extent_want(w->k->core, 1000, &extent_waiter));
         assert_true(rc == MOB_OK || w->k->failed);
@@ -293,7 +309,8 @@ static void grants(struct world *w)
     if (leases(w) >= w->want || worker->lease != 0)
         return;
     worker->lease = ++w->ids;
-    if (worker->process == 0 || client_peer(w->k->core, (struct mob_process){worker->process}) == NULL) {
+    if (worker->process == 0 ||
+        client_peer(w->k->core, (struct mob_process){worker->process}) == NULL) {
         if (worker->process == 0)
             worker->process = 1000 + ++w->ids;
         KIT_SAYS(w->k, KIT_NODE, peer_open, .process = worker->process, .side = 1);
@@ -304,11 +321,13 @@ static void grants(struct world *w)
 
 static void dies(struct world *w, struct worker *worker)
 {
-    uint64_t running = worker->count > 0 && !one_in(w, 3) ? worker->queue[0].task : 0, process = worker->process;
+    uint64_t running = worker->count > 0 && !one_in(w, 3) ? worker->queue[0].task : 0,
+             process = worker->process;
     uint64_t lease = worker->lease;
     memset(worker, 0, sizeof *worker);
     if (process != 0 && lease != 0)
-        KIT_SAYS(w->k, KIT_NODE, lease_lost, .lease = lease, .worker = process, .running = running, .signal = 9);
+        KIT_SAYS(w->k, KIT_NODE, lease_lost, .lease = lease, .worker = process, .running = running,
+                 .signal = 9);
     if (process != 0)
         KIT_SAYS(w->k, KIT_NODE, process_lost, .process = process);
 }
@@ -334,7 +353,8 @@ static void answers(struct world *w, struct worker *worker, uint64_t how)
             r = (struct msg_result){.kind = VALUE_STORED, .offset = 128, .size = 3000};
         assert_int_equal(msg_result_pack_item(&b, &r), MOB_OK);
     }
-    KIT_SAYS(w->k, worker->process, task_done, .task = task, .attempt = attempt, .run_ns = draw(w, 3000000),
+    KIT_SAYS(w->k, worker->process, task_done, .task = task, .attempt = attempt,
+             .run_ns = draw(w, 3000000),
              .results = {count + (how == 1), buffer_head(&b), buffer_size(&b)});
     buffer_fini(&b);
 }
@@ -354,14 +374,21 @@ static void worker_does(struct world *w)
     if (worker->process == 0)
         return;
     switch (draw(w, 12)) {
-    case 0: dies(w, worker); break;
-    case 1: gives_back(w, worker); break;
-    case 2: KIT_SAYS(w->k, KIT_NODE, lease_recall, .lease = worker->lease); break;
+    case 0:
+        dies(w, worker);
+        break;
+    case 1:
+        gives_back(w, worker);
+        break;
+    case 2:
+        KIT_SAYS(w->k, KIT_NODE, lease_recall, .lease = worker->lease);
+        break;
     case 3:
         if (worker->lease == 0) /* the node takes only unused pairs back */
             KIT_SAYS(w->k, KIT_NODE, peer_close, .process = worker->process);
         break;
-    default: answers(w, worker, draw(w, 8));
+    default:
+        answers(w, worker, draw(w, 8));
     }
 }
 
@@ -379,7 +406,8 @@ static void owner_does(struct world *w, bool honest)
         KIT_FORWARDED(w->k, id.owner, object_value, .object = id, .kind = VALUE_ERROR,
                       .errors = kit_error(w->k, MOB_ETASKFAILED, "elsewhere"));
     else
-        KIT_FORWARDED(w->k, id.owner, object_value, .object = id, .kind = VALUE_INLINE, .value = view_of("from afar"));
+        KIT_FORWARDED(w->k, id.owner, object_value, .object = id, .kind = VALUE_INLINE,
+                      .value = view_of("from afar"));
 }
 
 /* ---- what should not happen ---- */
@@ -391,15 +419,28 @@ static void forges(struct world *w)
     uint64_t task = 1 + draw(w, 200);
     struct mob_object own = kit_id(KIT_SELF, task);
     switch (draw(w, 7)) {
-    case 0: KIT_FORWARDED(k, READER, object_value, .object = own, .kind = VALUE_INLINE, .value = view_of("forged")); break;
-    case 1: KIT_FORWARDED(k, READER, task_done, .task = task, .results = kit_results(k, "forged")); break;
-    case 2: KIT_SAYS(k, KIT_NODE, lease_lost, .lease = 1 + draw(w, 50), .worker = 99999); break;
-    case 3: KIT_SAYS(k, KIT_NODE, extent_grant, .request = 999999, .size = 4096); break;
-    case 4:
-        if (worker->process != 0 && client_peer(k->core, (struct mob_process){worker->process}) != NULL)
-            KIT_SAYS(k, worker->process, task_done, .task = task, .attempt = 99, .results = kit_results(k, "forged"));
+    case 0:
+        KIT_FORWARDED(k, READER, object_value, .object = own, .kind = VALUE_INLINE,
+                      .value = view_of("forged"));
         break;
-    case 5: KIT_SAYS(k, KIT_NODE, lease_grant, .lease = ++w->ids, .worker = 99999); break;
+    case 1:
+        KIT_FORWARDED(k, READER, task_done, .task = task, .results = kit_results(k, "forged"));
+        break;
+    case 2:
+        KIT_SAYS(k, KIT_NODE, lease_lost, .lease = 1 + draw(w, 50), .worker = 99999);
+        break;
+    case 3:
+        KIT_SAYS(k, KIT_NODE, extent_grant, .request = 999999, .size = 4096);
+        break;
+    case 4:
+        if (worker->process != 0 &&
+            client_peer(k->core, (struct mob_process){worker->process}) != NULL)
+            KIT_SAYS(k, worker->process, task_done, .task = task, .attempt = 99,
+                     .results = kit_results(k, "forged"));
+        break;
+    case 5:
+        KIT_SAYS(k, KIT_NODE, lease_grant, .lease = ++w->ids, .worker = 99999);
+        break;
     default: { /* a frame of no sense */
         struct buffer b = {0};
         const uint32_t *numbers = message_numbers();
@@ -470,26 +511,50 @@ static void event(struct world *w)
     if (what < 6 && !may_call(w))
         what = 15;
     switch (what) {
-    case 0: submits(w); break;
-    case 1: puts_one(w); break;
-    case 2: drops_or_holds(w); break;
-    case 3: borrows(w); break;
-    case 4: watches(w); break;
-    case 5: submits(w); break;
-    case 6: grants(w); break;
+    case 0:
+        submits(w);
+        break;
+    case 1:
+        puts_one(w);
+        break;
+    case 2:
+        drops_or_holds(w);
+        break;
+    case 3:
+        borrows(w);
+        break;
+    case 4:
+        watches(w);
+        break;
+    case 5:
+        submits(w);
+        break;
+    case 6:
+        grants(w);
+        break;
     case 7:
     case 8:
-    case 9: worker_does(w); break;
-    case 10: owner_does(w, false); break;
-    case 11: forges(w); break;
-    case 12: kit_wait(k, draw(w, 2000000)); break;
+    case 9:
+        worker_does(w);
+        break;
+    case 10:
+        owner_does(w, false);
+        break;
+    case 11:
+        forges(w);
+        break;
+    case 12:
+        kit_wait(k, draw(w, 2000000));
+        break;
     case 13:
         if (one_in(w, 10))
             KIT_SAYS(k, KIT_NODE, lease_denied, .code = MOB_EWORKERSTART, .text = view_of("none"));
         else
             KIT_SAYS(k, READER, object_get, .object = handle_any(w));
         break;
-    case 14: places(w); break;
+    case 14:
+        places(w);
+        break;
     default:
         if (k->config.worker)
             runs(w);
@@ -521,8 +586,8 @@ static void comes_to_rest(struct world *w)
         if (k->config.worker && w->run == NULL)
             w->run = client_run_next(k->core, k->now_ns);
         if (turn == 20000)
-            fail_msg("%" PRIu64 " tasks do not end, %" PRIu64 " ready, %" PRIu64 " sent", kit_counts(k).tasks,
-                     kit_counts(k).ready, kit_counts(k).sent);
+            fail_msg("%" PRIu64 " tasks do not end, %" PRIu64 " ready, %" PRIu64 " sent",
+                     kit_counts(k).tasks, kit_counts(k).ready, kit_counts(k).sent);
     }
     for (unsigned i = 0; i < WAITERS; i++)
         if (w->watching[i])
@@ -570,7 +635,8 @@ static void random_world(uint64_t seed, enum kit_role role, bool faults, unsigne
     world_end(&w);
 }
 
-/* Whatever happens, in whatever order, the invariants hold and all ends; MOBULA_TEST_SEED=n replays one. */
+/* Whatever happens, in whatever order, the invariants hold and all ends; MOBULA_TEST_SEED=n replays
+ * one. */
 MOB_TEST(random_events)
 {
     const char *one = getenv("MOBULA_TEST_SEED");
@@ -592,7 +658,8 @@ MOB_TEST(random_events_without_memory)
     }
 }
 
-/* One course of events, again and again, in which the first allocation fails, then the second, to the last. */
+/* One course of events, again and again, in which the first allocation fails, then the second, to
+ * the last. */
 static void each_allocation_fails(enum kit_role role)
 {
     static struct world w;
@@ -640,7 +707,8 @@ MOB_TEST(no_memory_for_a_client)
     client_destroy(NULL);
 }
 
-/* Frames for a peer that is none, empty ones and such that end in the middle are counted and have no effect. */
+/* Frames for a peer that is none, empty ones and such that end in the middle are counted and have
+ * no effect. */
 MOB_TEST(broken_frames_are_counted)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -649,7 +717,8 @@ MOB_TEST(broken_frames_are_counted)
     peer_init(&stranger, client_outbox(k->core), (struct mob_process){30});
     client_on_peer(k->core, &stranger, (struct view){"", 0}, k->now_ns);
     assert_int_equal(kit_counts(k).refused, 1);
-    client_on_peer(k->core, client_peer(k->core, (struct mob_process){30}), (struct view){"", 0}, k->now_ns);
+    client_on_peer(k->core, client_peer(k->core, (struct mob_process){30}), (struct view){"", 0},
+                   k->now_ns);
     client_on_node(k->core, (struct view){"", 0}, k->now_ns);
     assert_int_equal(kit_counts(k).refused, 1);
     uint64_t refused = 1;

@@ -37,7 +37,8 @@ MOB_TEST(burst_costs_few_messages)
     kit_destroy(k);
 }
 
-/* A task whose time is not known is not queued behind another; short ones are, as many as fill the window. */
+/* A task whose time is not known is not queued behind another; short ones are, as many as fill the
+ * window. */
 MOB_TEST(short_tasks_are_queued_at_a_worker)
 {
     struct client_config config = kit_config(KIT_DRIVER);
@@ -54,7 +55,8 @@ MOB_TEST(short_tasks_are_queued_at_a_worker)
     kit_destroy(k);
 }
 
-/* A function that takes as long as the window is not queued at all, and a forged run time does no harm. */
+/* A function that takes as long as the window is not queued at all, and a forged run time does no
+ * harm. */
 MOB_TEST(long_tasks_are_not_queued)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -136,7 +138,8 @@ MOB_TEST(lease_without_a_peer_goes_back)
     kit_destroy(k);
 }
 
-/* Tasks that a worker gives back come to the front in their order, and it gets no more until one has ended. */
+/* Tasks that a worker gives back come to the front in their order, and it gets no more until one
+ * has ended. */
 MOB_TEST(given_back_tasks_keep_their_order)
 {
     struct client_config config = kit_config(KIT_DRIVER);
@@ -180,13 +183,16 @@ MOB_TEST(worker_that_gave_all_back_is_asked_again)
     kit_destroy(k);
 }
 
-/* When no lease will come, the tasks that wait for one fail with the node's reason; others are not touched. */
+/* When no lease will come, the tasks that wait for one fail with the node's reason; others are not
+ * touched. */
 MOB_TEST(denied_leases_fail_ready_tasks)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     struct mob_object a = kit_submit(k, &one_result);
-    struct mob_object b = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(a)}});
-    KIT_SAYS(k, KIT_NODE, lease_denied, .code = MOB_EWORKERSTART, .text = view_of("no worker started"));
+    struct mob_object b =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(a)}});
+    KIT_SAYS(k, KIT_NODE, lease_denied, .code = MOB_EWORKERSTART,
+             .text = view_of("no worker started"));
     kit_expect_failed(k, a, "MOB_EWORKERSTART no worker started", NULL);
     kit_expect_failed(k, b, "MOB_EDEPENDENCY ", "MOB_EWORKERSTART no worker started", NULL);
     kit_forget(k);
@@ -195,7 +201,8 @@ MOB_TEST(denied_leases_fail_ready_tasks)
     kit_destroy(k);
 }
 
-/* A worker's loss at each state of its lease: idle, recalled, with tasks given back, before and after the grant. */
+/* A worker's loss at each state of its lease: idle, recalled, with tasks given back, before and
+ * after the grant. */
 MOB_TEST(worker_is_lost_at_each_state)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -246,8 +253,8 @@ MOB_TEST(dead_worker_gets_nothing)
     kit_destroy(k);
 }
 
-/* A pair that was taken back and made anew at once: the old one is closed before the new one is opened, and the new one
- * is used. */
+/* A pair that was taken back and made anew at once: the old one is closed before the new one is
+ * opened, and the new one is used. */
 MOB_TEST(pair_made_anew_before_it_is_drained)
 {
     struct kit *k = kit_create(KIT_DRIVER);

@@ -1,4 +1,5 @@
-/* A worker's side of a task: runs in order, references that a run obtains, and giving queued runs back. */
+/* A worker's side of a task: runs in order, references that a run obtains, and giving queued runs
+ * back. */
 #include "tests/support/test.h"
 
 #include "tests/support/core_kit.h"
@@ -43,7 +44,9 @@ MOB_TEST(runs_go_in_order)
     assert_null(next(k));
     assert_true(client_runs_now(k->core));
     ends(k, r);
-    kit_expect(k, 30, "task_done task=11 attempt=0 run_ns=250 results=[{ kind=1 value=<4 bytes> offset=0 size=0 }] errors=[]");
+    kit_expect(k, 30,
+               "task_done task=11 attempt=0 run_ns=250 results=[{ kind=1 value=<4 bytes> offset=0 "
+               "size=0 }] errors=[]");
     r = next(k);
     assert_int_equal(r->task, 12);
     assert_int_equal(r->attempt, 2);
@@ -70,8 +73,8 @@ MOB_TEST(driver_gives_runs_back)
     kit_destroy(k);
 }
 
-/* A worker that was told to stop does so when nothing is left to do and nobody needs what it owns; one that is used again
- * stays. */
+/* A worker that was told to stop does so when nothing is left to do and nobody needs what it owns;
+ * one that is used again stays. */
 MOB_TEST(stops_when_nothing_is_left)
 {
     struct kit *k = worker_create();
@@ -98,7 +101,8 @@ MOB_TEST(stops_when_nothing_is_left)
     kit_destroy(k);
 }
 
-/* Handles that a run got in any way and did not drop are dropped at its end; what was published stays. */
+/* Handles that a run got in any way and did not drop are dropped at its end; what was published
+ * stays. */
 MOB_TEST(obtained_handles_end_with_the_run)
 {
     struct kit *k = worker_create();
@@ -126,7 +130,8 @@ MOB_TEST(obtained_handles_end_with_the_run)
     kit_destroy(k);
 }
 
-/* Handles of objects that come and go inside one long run do not pile up, and those that stay are dropped once. */
+/* Handles of objects that come and go inside one long run do not pile up, and those that stay are
+ * dropped once. */
 MOB_TEST(long_run_obtains_many)
 {
     struct kit *k = worker_create();
@@ -147,7 +152,8 @@ MOB_TEST(long_run_obtains_many)
     kit_destroy(k);
 }
 
-/* A reference that is none, or that came home too late, does not keep the others from being borrowed. */
+/* A reference that is none, or that came home too late, does not keep the others from being
+ * borrowed. */
 MOB_TEST(bad_reference_arguments_do_not_hide_others)
 {
     struct kit *k = worker_create();
@@ -216,7 +222,8 @@ MOB_TEST(long_run_gives_queued_ones_back)
     kit_destroy(k);
 }
 
-/* What a lost submitter wanted is forgotten; the run under way goes on and is answered to nobody. */
+/* What a lost submitter wanted is forgotten; the run under way goes on and is answered to nobody.
+ */
 MOB_TEST(lost_submitter_takes_its_runs_along)
 {
     struct kit *k = worker_create();

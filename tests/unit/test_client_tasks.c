@@ -1,4 +1,5 @@
-/* The submitter's side of a task: arguments, results, retries, and answers that nobody asked for. */
+/* The submitter's side of a task: arguments, results, retries, and answers that nobody asked for.
+ */
 #include "tests/support/test.h"
 
 #include "tests/support/core_kit.h"
@@ -7,11 +8,14 @@
 MOB_TEST(task_runs_and_settles)
 {
     struct kit *k = kit_create(KIT_DRIVER);
-    struct mob_object r = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_VALUE("abc")}});
+    struct mob_object r =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_VALUE("abc")}});
     kit_expect_pending(k, r);
     kit_expect(k, KIT_NODE, "lease_want count=1 depth=0");
     kit_worker(k, 20, 1);
-    kit_expect(k, 20, "task_run task=1 attempt=0 depth=0 function=5 results=1 args=[{ kind=1 value=<3 bytes> object=0.0 ");
+    kit_expect(k, 20,
+               "task_run task=1 attempt=0 depth=0 function=5 results=1 args=[{ kind=1 value=<3 "
+               "bytes> object=0.0 ");
     KIT_SAYS(k, 20, task_done, .task = 1, .run_ns = 1000, .results = kit_results(k, "seven"));
     kit_expect_value(k, r, "seven");
     assert_int_equal(kit_counts(k).tasks, 0);
@@ -51,7 +55,8 @@ MOB_TEST(several_results_live_apart)
     kit_destroy(k);
 }
 
-/* A client may end while a task with several results is under way, and results stand on more than one page. */
+/* A client may end while a task with several results is under way, and results stand on more than
+ * one page. */
 MOB_TEST(client_ends_with_several_results_open)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -61,16 +66,20 @@ MOB_TEST(client_ends_with_several_results_open)
     kit_destroy(k);
 }
 
-/* An awaited argument that is there goes inline, with the id that it came from; a stored one as its place. */
+/* An awaited argument that is there goes inline, with the id that it came from; a stored one as its
+ * place. */
 MOB_TEST(settled_arguments_are_put_in)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     kit_worker(k, 20, 1);
     struct mob_object small = kit_put(k, "12345"), stored;
     assert_int_equal(client_put_stored(k->core, 4096, 5000, &stored), MOB_OK);
-    kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 2, .args = {KIT_AWAIT(small), KIT_AWAIT(stored)}});
-    kit_expect(k, 20, "task_run task=3 attempt=0 depth=0 function=5 results=1 args=[{ kind=1 value=<5 bytes> object=7.1 "
-                      "offset=0 size=0 }{ kind=2 value=<0 bytes> object=7.2 offset=4096 size=5000 }]");
+    kit_submit(k, &(struct kit_call){
+                      .results = 1, .arg_count = 2, .args = {KIT_AWAIT(small), KIT_AWAIT(stored)}});
+    kit_expect(k, 20,
+               "task_run task=3 attempt=0 depth=0 function=5 results=1 args=[{ kind=1 value=<5 "
+               "bytes> object=7.1 "
+               "offset=0 size=0 }{ kind=2 value=<0 bytes> object=7.2 offset=4096 size=5000 }]");
     kit_destroy(k);
 }
 
@@ -81,37 +90,48 @@ MOB_TEST(pending_arguments_are_awaited)
     kit_worker(k, 20, 1);
     struct mob_object a = kit_submit(k, &(struct kit_call){.results = 1, .function = 8});
     struct mob_object b = kit_submit(k, &(struct kit_call){.results = 1, .function = 9});
-    struct mob_object sum = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 3,
-                                       .args = {KIT_AWAIT(a), KIT_AWAIT(b), KIT_AWAIT(a)}});
+    struct mob_object sum = kit_submit(
+        k, &(struct kit_call){
+               .results = 1, .arg_count = 3, .args = {KIT_AWAIT(a), KIT_AWAIT(b), KIT_AWAIT(a)}});
     kit_expect(k, 20, "task_run task=1 ");
     KIT_SAYS(k, 20, task_done, .task = 1, .run_ns = 1, .results = kit_results(k, "aa"));
     kit_expect(k, 20, "task_run task=2 ");
     kit_expect_nothing(k, 20);
     KIT_SAYS(k, 20, task_done, .task = 2, .run_ns = 1, .results = kit_results(k, "bbb"));
-    kit_expect(k, 20, "task_run task=3 * args=[{ kind=1 value=<2 bytes> *{ kind=1 value=<3 bytes> *{ kind=1 value=<2 bytes> ");
+    kit_expect(k, 20,
+               "task_run task=3 * args=[{ kind=1 value=<2 bytes> *{ kind=1 value=<3 bytes> *{ "
+               "kind=1 value=<2 bytes> ");
     KIT_SAYS(k, 20, task_done, .task = 3, .results = kit_results(k, "s"));
     kit_expect_value(k, sum, "s");
     kit_destroy(k);
 }
 
-/* What fails makes its dependents fail, each with one more cause in front, to the last of a chain. */
+/* What fails makes its dependents fail, each with one more cause in front, to the last of a chain.
+ */
 MOB_TEST(failure_reaches_dependents)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     kit_worker(k, 20, 1);
     struct mob_object a = kit_submit(k, &(struct kit_call){.results = 1});
     struct mob_object other = kit_put(k, "x");
-    struct mob_object b = kit_submit(k, &(struct kit_call){.results = 2, .arg_count = 2, .args = {KIT_AWAIT(other), KIT_AWAIT(a)}});
-    struct mob_object c = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(b)}});
-    KIT_SAYS(k, 20, task_done, .task = a.seq, .errors = kit_error(k, MOB_ETASKFAILED, "no such file"));
+    struct mob_object b = kit_submit(
+        k,
+        &(struct kit_call){.results = 2, .arg_count = 2, .args = {KIT_AWAIT(other), KIT_AWAIT(a)}});
+    struct mob_object c =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(b)}});
+    KIT_SAYS(k, 20, task_done, .task = a.seq,
+             .errors = kit_error(k, MOB_ETASKFAILED, "no such file"));
     kit_expect_failed(k, a, "MOB_ETASKFAILED no such file", NULL);
     kit_expect_failed(k, b, "MOB_EDEPENDENCY argument 2 ", "MOB_ETASKFAILED no such file", NULL);
-    kit_expect_failed(k, kit_id(KIT_SELF, b.seq + 1), "MOB_EDEPENDENCY argument 2 ", "MOB_ETASKFAILED no such file", NULL);
-    kit_expect_failed(k, c, "MOB_EDEPENDENCY argument 1 ", "MOB_EDEPENDENCY argument 2 ", "MOB_ETASKFAILED no such file", NULL);
+    kit_expect_failed(k, kit_id(KIT_SELF, b.seq + 1), "MOB_EDEPENDENCY argument 2 ",
+                      "MOB_ETASKFAILED no such file", NULL);
+    kit_expect_failed(k, c, "MOB_EDEPENDENCY argument 1 ", "MOB_EDEPENDENCY argument 2 ",
+                      "MOB_ETASKFAILED no such file", NULL);
     assert_int_equal(kit_counts(k).tasks, 0);
     assert_int_equal(kit_counts(k).failed, 3);
     /* One that is submitted afterwards fails at once. */
-    struct mob_object late = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(a)}});
+    struct mob_object late =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(a)}});
     kit_expect_failed(k, late, "MOB_EDEPENDENCY argument 1 ", "MOB_ETASKFAILED no such file", NULL);
     kit_destroy(k);
 }
@@ -123,7 +143,8 @@ MOB_TEST(chain_of_causes_is_bounded)
     kit_worker(k, 20, 1);
     struct mob_object last = kit_submit(k, &(struct kit_call){.results = 1});
     for (unsigned i = 0; i < 100; i++)
-        last = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_MOVED(last)}});
+        last = kit_submit(
+            k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_MOVED(last)}});
     KIT_SAYS(k, 20, task_done, .task = 1, .errors = kit_error(k, MOB_ETASKFAILED, "the root"));
     struct value v;
     assert_int_equal(client_look(k->core, last, &v), OBJECT_SETTLED);
@@ -137,12 +158,14 @@ MOB_TEST(chain_of_causes_is_bounded)
     kit_destroy(k);
 }
 
-/* A moved reference is the task's alone: the caller has none any more, and the object goes with the task. */
+/* A moved reference is the task's alone: the caller has none any more, and the object goes with the
+ * task. */
 MOB_TEST(moved_reference_goes_with_the_task)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     struct mob_object a = kit_put(k, "aa"), b = kit_put(k, "bb");
-    kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 2, .args = {KIT_MOVED(a), KIT_AWAIT(b)}});
+    kit_submit(
+        k, &(struct kit_call){.results = 1, .arg_count = 2, .args = {KIT_MOVED(a), KIT_AWAIT(b)}});
     assert_int_equal(client_hold(k->core, a), MOB_ENOOBJECT);
     kit_worker(k, 20, 1);
     KIT_SAYS(k, 20, task_done, .task = 3, .results = kit_results(k, "s"));
@@ -156,7 +179,8 @@ MOB_TEST(moved_twice_is_dropped_once)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     struct mob_object a = kit_put(k, "aa");
-    kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 2, .args = {KIT_MOVED(a), KIT_MOVED(a)}});
+    kit_submit(
+        k, &(struct kit_call){.results = 1, .arg_count = 2, .args = {KIT_MOVED(a), KIT_MOVED(a)}});
     kit_worker(k, 20, 1);
     kit_expect(k, 20, "task_run task=2 *<2 bytes> *<2 bytes> ");
     KIT_SAYS(k, 20, task_done, .task = 2, .results = kit_results(k, "s"));
@@ -186,7 +210,8 @@ MOB_TEST(published_objects_stay)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     struct mob_object a = kit_put(k, "aa"), b = kit_put(k, "bb");
-    struct mob_object r = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_REF(a)}});
+    struct mob_object r =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_REF(a)}});
     kit_worker(k, 20, 1);
     kit_expect(k, 20, "task_run task=3 *{ kind=3 value=<0 bytes> object=7.1 ");
     KIT_SAYS(k, 20, task_done, .task = 3, .results = kit_results(k, "s"));
@@ -207,9 +232,11 @@ MOB_TEST(unknown_reference_is_refused)
     struct mob_object gone = kit_put(k, "x"), good = kit_put(k, "y"), first;
     client_drop(k->core, gone);
     struct client_counts before = kit_counts(k);
-    const struct mob_object wrong[] = {gone, kit_id(KIT_SELF, 999), kit_id(30, 1), kit_id(0, 0), kit_id(KIT_SELF, 0)};
+    const struct mob_object wrong[] = {gone, kit_id(KIT_SELF, 999), kit_id(30, 1), kit_id(0, 0),
+                                       kit_id(KIT_SELF, 0)};
     for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct kit_call call = {.results = 1, .arg_count = 2, .args = {KIT_MOVED(good), KIT_AWAIT(wrong[i])}};
+        struct kit_call call = {
+            .results = 1, .arg_count = 2, .args = {KIT_MOVED(good), KIT_AWAIT(wrong[i])}};
         assert_int_equal(kit_submit_rc(k, &call, &first), MOB_ENOOBJECT);
     }
     struct client_counts after = kit_counts(k);
@@ -219,7 +246,8 @@ MOB_TEST(unknown_reference_is_refused)
     kit_destroy(k);
 }
 
-/* Awaited values that are too large together for one message make the task fail, and nothing else. */
+/* Awaited values that are too large together for one message make the task fail, and nothing else.
+ */
 MOB_TEST(too_many_large_arguments_fail)
 {
     struct client_config config = kit_config(KIT_DRIVER);
@@ -252,7 +280,8 @@ MOB_TEST(lost_worker_counts_for_the_running_task)
     struct kit *k = kit_create(KIT_DRIVER);
     kit_worker(k, 20, 1);
     kit_submit(k, &(struct kit_call){.results = 1});
-    KIT_SAYS(k, 20, task_done, .task = 1, .run_ns = 1000, .results = kit_results(k, "known to be short"));
+    KIT_SAYS(k, 20, task_done, .task = 1, .run_ns = 1000,
+             .results = kit_results(k, "known to be short"));
     kit_submit(k, &(struct kit_call){.results = 1});
     kit_submit(k, &(struct kit_call){.results = 1});
     kit_submit(k, &(struct kit_call){.results = 1});
@@ -269,7 +298,8 @@ MOB_TEST(lost_worker_counts_for_the_running_task)
     kit_destroy(k);
 }
 
-/* A task fails when it has used up its retries, and says how its worker died, where, and with what last words. */
+/* A task fails when it has used up its retries, and says how its worker died, where, and with what
+ * last words. */
 MOB_TEST(retries_are_used_up)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -279,7 +309,10 @@ MOB_TEST(retries_are_used_up)
         kit_worker(k, 20 + i, 1 + i);
         kit_worker_dies(k, 20 + i, 1 + i, r.seq);
     }
-    kit_expect_failed(k, r, "MOB_EWORKERDIED worker 22 died in attempt 3 of 3 by signal 11 (SIGSEGV) in crash_site*last words", NULL);
+    kit_expect_failed(k, r,
+                      "MOB_EWORKERDIED worker 22 died in attempt 3 of 3 by signal 11 (SIGSEGV) in "
+                      "crash_site*last words",
+                      NULL);
     assert_int_equal(kit_counts(k).retried, 2);
     struct mob_object once = kit_submit(k, &(struct kit_call){.results = 1, .retries = -1});
     kit_worker(k, 30, 9);
@@ -327,18 +360,21 @@ MOB_TEST(answer_of_a_dead_worker_counts_until_drained)
 
 /* ---- answers that nobody asked for ---- */
 
-/* An answer has an effect only from the worker that has the task, for the attempt that is under way. */
+/* An answer has an effect only from the worker that has the task, for the attempt that is under
+ * way. */
 MOB_TEST(forged_answers_have_no_effect)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     kit_worker(k, 20, 1);
     kit_peer(k, 21);
     struct mob_object r = kit_submit(k, &(struct kit_call){.results = 1});
-    struct mob_object waits = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(r)}});
+    struct mob_object waits =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(r)}});
     uint64_t refused = 0;
     KIT_SAYS(k, 21, task_done, .task = r.seq, .results = kit_results(k, "other worker"));
     assert_int_equal(kit_counts(k).refused, ++refused);
-    KIT_SAYS(k, 20, task_done, .task = r.seq, .attempt = 1, .results = kit_results(k, "other attempt"));
+    KIT_SAYS(k, 20, task_done, .task = r.seq, .attempt = 1,
+             .results = kit_results(k, "other attempt"));
     assert_int_equal(kit_counts(k).refused, ++refused);
     KIT_SAYS(k, 20, task_done, .task = waits.seq, .results = kit_results(k, "not sent"));
     assert_int_equal(kit_counts(k).refused, ++refused);
@@ -382,10 +418,12 @@ MOB_TEST(answer_that_does_not_fit_fails_the_task)
     struct mob_object r = kit_submit(k, &(struct kit_call){.results = 1});
     KIT_SAYS(k, 20, task_done, .task = r.seq, .results = kit_two_results(k, "a", "b"));
     kit_expect_failed(k, r, "MOB_EPROTO ", NULL);
-    const uint64_t outside[][2] = {{0, KIT_ARENA + 1}, {KIT_ARENA, 1}, {UINT64_MAX, 2}, {1, UINT64_MAX}};
+    const uint64_t outside[][2] = {
+        {0, KIT_ARENA + 1}, {KIT_ARENA, 1}, {UINT64_MAX, 2}, {1, UINT64_MAX}};
     for (unsigned i = 0; i < 4; i++) {
         r = kit_submit(k, &(struct kit_call){.results = 1});
-        KIT_SAYS(k, 20, task_done, .task = r.seq, .results = kit_stored_result(k, outside[i][0], outside[i][1]));
+        KIT_SAYS(k, 20, task_done, .task = r.seq,
+                 .results = kit_stored_result(k, outside[i][0], outside[i][1]));
         kit_expect_failed(k, r, "MOB_EPROTO ", NULL);
     }
     assert_int_equal(kit_counts(k).refused, 5);
@@ -395,7 +433,8 @@ MOB_TEST(answer_that_does_not_fit_fails_the_task)
     kit_destroy(k);
 }
 
-/* When nothing works any more, all that is open ends with the reason, and so does what comes later. */
+/* When nothing works any more, all that is open ends with the reason, and so does what comes later.
+ */
 MOB_TEST(everything_fails_with_the_client)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -404,8 +443,10 @@ MOB_TEST(everything_fails_with_the_client)
     kit_worker(k, 20, 1);
     struct mob_object sent = kit_submit(k, &(struct kit_call){.results = 1});
     struct mob_object ready = kit_submit(k, &(struct kit_call){.results = 1, .function = 8});
-    struct mob_object waits = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(borrowed)}});
-    struct mob_object behind = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(ready)}});
+    struct mob_object waits = kit_submit(
+        k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(borrowed)}});
+    struct mob_object behind =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_AWAIT(ready)}});
     struct mob_object put = kit_put(k, "stays");
     client_fail_all(k->core, MOB_ENODEDIED, "the node has ended", k->now_ns);
     kit_settle(k);

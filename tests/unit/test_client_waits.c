@@ -1,4 +1,5 @@
-/* Waiting: threads for k of n, completions, objects of other processes, readers in other processes, room in the arena. */
+/* Waiting: threads for k of n, completions, objects of other processes, readers in other processes,
+ * room in the arena. */
 #include "tests/support/test.h"
 
 #include "tests/support/core_kit.h"
@@ -29,7 +30,8 @@ static struct kit *three_tasks(struct mob_object r[3])
 
 /* ---- waiters ---- */
 
-/* A waiter is woken once, when as many of its objects as it needs have settled; failed ones count. */
+/* A waiter is woken once, when as many of its objects as it needs have settled; failed ones count.
+ */
 MOB_TEST(waiter_wakes_at_k_of_n)
 {
     struct mob_object r[3];
@@ -64,7 +66,8 @@ MOB_TEST(settled_objects_wake_at_once)
     assert_true(waiter.done);
     assert_null(w[0].object);
     assert_ptr_equal(client_next_woken(k->core), &waiter);
-    assert_int_equal(client_watch(k->core, kit_id(KIT_SELF, 77), &w[1], &waiter, k->now_ns), MOB_ENOOBJECT);
+    assert_int_equal(client_watch(k->core, kit_id(KIT_SELF, 77), &w[1], &waiter, k->now_ns),
+                     MOB_ENOOBJECT);
     client_unwatch(k->core, &w[1]); /* fine */
     client_unwatch(k->core, &w[0]);
     kit_destroy(k);
@@ -132,7 +135,8 @@ MOB_TEST(several_waiters_of_one_object)
 
 /* ---- completions ---- */
 
-/* Completions come in the order of settling, each once, also for objects that nobody holds any more. */
+/* Completions come in the order of settling, each once, also for objects that nobody holds any
+ * more. */
 MOB_TEST(completions_come_in_order)
 {
     struct mob_object r[3], out;
@@ -152,7 +156,8 @@ MOB_TEST(completions_come_in_order)
     assert_true(client_completion_take(k->core, &out) && mob_object_equal(out, here));
     assert_false(client_completion_take(k->core, &out));
     kit_expect_absent(k, r[1]);
-    assert_int_equal(client_completion_watch(k->core, kit_id(KIT_SELF, 99), k->now_ns), MOB_ENOOBJECT);
+    assert_int_equal(client_completion_watch(k->core, kit_id(KIT_SELF, 99), k->now_ns),
+                     MOB_ENOOBJECT);
     kit_destroy(k); /* one is still watched */
 }
 
@@ -179,7 +184,8 @@ MOB_TEST(borrowed_object_is_asked_for_once)
     kit_expect_nothing(k, KIT_NODE);
     client_unwatch(k->core, &w[2]);
     KIT_SAYS(k, 30, object_value, .object = near, .kind = VALUE_INLINE, .value = view_of("near"));
-    KIT_FORWARDED(k, 31, object_value, .object = far, .kind = VALUE_STORED, .offset = 64, .size = 128);
+    KIT_FORWARDED(k, 31, object_value, .object = far, .kind = VALUE_STORED, .offset = 64,
+                  .size = 128);
     assert_ptr_equal(client_next_woken(k->core), &waiter);
     kit_expect_value(k, near, "near");
     kit_expect_stored(k, far, 64, 128);
@@ -199,11 +205,15 @@ MOB_TEST(task_awaits_a_borrowed_object)
     const struct mob_object good = kit_id(31, 1), bad = kit_id(31, 2);
     assert_int_equal(client_borrow(k->core, good), MOB_OK);
     assert_int_equal(client_borrow(k->core, bad), MOB_OK);
-    struct mob_object a = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_MOVED(good)}});
-    struct mob_object b = kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_MOVED(bad)}});
-    KIT_FORWARDED(k, 31, object_value, .object = good, .kind = VALUE_INLINE, .value = view_of("good"));
+    struct mob_object a =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_MOVED(good)}});
+    struct mob_object b =
+        kit_submit(k, &(struct kit_call){.results = 1, .arg_count = 1, .args = {KIT_MOVED(bad)}});
+    KIT_FORWARDED(k, 31, object_value, .object = good, .kind = VALUE_INLINE,
+                  .value = view_of("good"));
     kit_expect(k, 20, "task_run task=1 * args=[{ kind=1 value=<4 bytes> object=31.1 ");
-    KIT_FORWARDED(k, 31, object_value, .object = bad, .kind = VALUE_ERROR, .errors = kit_error(k, MOB_ETASKFAILED, "far away"));
+    KIT_FORWARDED(k, 31, object_value, .object = bad, .kind = VALUE_ERROR,
+                  .errors = kit_error(k, MOB_ETASKFAILED, "far away"));
     kit_expect_failed(k, b, "MOB_EDEPENDENCY ", "MOB_ETASKFAILED far away", NULL);
     KIT_SAYS(k, 20, task_done, .task = a.seq, .results = kit_results(k, "r"));
     kit_expect_absent(k, good);
@@ -222,21 +232,27 @@ MOB_TEST(forged_values_have_no_effect)
     assert_int_equal(client_borrow(k->core, o), MOB_OK);
     assert_int_equal(client_borrow(k->core, quiet), MOB_OK);
     watch(k, o, &w, &waiter);
-    KIT_FORWARDED(k, 32, object_value, .object = o, .kind = VALUE_INLINE, .value = view_of("not the owner"));
-    KIT_FORWARDED(k, 32, object_value, .object = own, .kind = VALUE_INLINE, .value = view_of("ours"));
+    KIT_FORWARDED(k, 32, object_value, .object = o, .kind = VALUE_INLINE,
+                  .value = view_of("not the owner"));
+    KIT_FORWARDED(k, 32, object_value, .object = own, .kind = VALUE_INLINE,
+                  .value = view_of("ours"));
     assert_int_equal(kit_counts(k).refused, 2);
-    KIT_FORWARDED(k, 31, object_value, .object = quiet, .kind = VALUE_INLINE, .value = view_of("not asked"));
-    KIT_FORWARDED(k, 31, object_value, .object = kit_id(31, 9), .kind = VALUE_INLINE, .value = view_of("dropped"));
+    KIT_FORWARDED(k, 31, object_value, .object = quiet, .kind = VALUE_INLINE,
+                  .value = view_of("not asked"));
+    KIT_FORWARDED(k, 31, object_value, .object = kit_id(31, 9), .kind = VALUE_INLINE,
+                  .value = view_of("dropped"));
     kit_expect_pending(k, o);
     kit_expect_pending(k, own);
     kit_expect_pending(k, quiet);
     KIT_FORWARDED(k, 31, object_value, .object = o, .kind = VALUE_INLINE, .value = view_of("true"));
-    KIT_FORWARDED(k, 31, object_value, .object = o, .kind = VALUE_INLINE, .value = view_of("twice"));
+    KIT_FORWARDED(k, 31, object_value, .object = o, .kind = VALUE_INLINE,
+                  .value = view_of("twice"));
     kit_expect_value(k, o, "true");
     kit_destroy(k);
 }
 
-/* An owner's answer that is no value is counted and settles the object as failed, so that nobody waits for ever. */
+/* An owner's answer that is no value is counted and settles the object as failed, so that nobody
+ * waits for ever. */
 MOB_TEST(answer_that_is_no_value_fails)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -265,12 +281,14 @@ MOB_TEST(answer_that_is_no_value_fails)
     kit_destroy(k);
 }
 
-/* An owner's end makes what was not yet known of its objects fail, whether or not there was a ring; what is here stays. */
+/* An owner's end makes what was not yet known of its objects fail, whether or not there was a ring;
+ * what is here stays. */
 MOB_TEST(lost_owner_fails_its_objects)
 {
     struct kit *k = kit_create(KIT_DRIVER);
     kit_peer(k, 31);
-    const struct mob_object here = kit_id(31, 1), asked = kit_id(31, 2), quiet = kit_id(31, 3), other = kit_id(32, 1);
+    const struct mob_object here = kit_id(31, 1), asked = kit_id(31, 2), quiet = kit_id(31, 3),
+                            other = kit_id(32, 1);
     const struct mob_object all[] = {here, asked, quiet, other};
     struct watch w[2];
     struct waiter waiter = {.needed = 2};
@@ -290,7 +308,8 @@ MOB_TEST(lost_owner_fails_its_objects)
     kit_destroy(k);
 }
 
-/* A ring pair may be taken back while its other end lives: what was asked through it is asked again through the node. */
+/* A ring pair may be taken back while its other end lives: what was asked through it is asked again
+ * through the node. */
 MOB_TEST(closed_ring_is_no_lost_owner)
 {
     struct kit *k = kit_create(KIT_DRIVER);
@@ -309,7 +328,8 @@ MOB_TEST(closed_ring_is_no_lost_owner)
     kit_expect_nothing(k, KIT_NODE);
     kit_expect_pending(k, asked);
     kit_expect_pending(k, quiet);
-    KIT_FORWARDED(k, 31, object_value, .object = asked, .kind = VALUE_INLINE, .value = view_of("v"));
+    KIT_FORWARDED(k, 31, object_value, .object = asked, .kind = VALUE_INLINE,
+                  .value = view_of("v"));
     kit_expect_value(k, asked, "v");
     /* And when it ends while the ring is being drained, it is lost. */
     kit_peer(k, 31);
@@ -427,7 +447,8 @@ MOB_TEST(full_store_is_said)
     assert_int_equal(client_extent_want(k->core, UINT64_MAX - 3, &w), MOB_OK);
     kit_settle(k);
     kit_expect(k, KIT_NODE, "extent_want request=1 size=18446744073709551612");
-    KIT_SAYS(k, KIT_NODE, extent_grant, .request = 1, .code = MOB_ESTOREFULL, .text = view_of("9 of 10 bytes are used"));
+    KIT_SAYS(k, KIT_NODE, extent_grant, .request = 1, .code = MOB_ESTOREFULL,
+             .text = view_of("9 of 10 bytes are used"));
     assert_ptr_equal(client_next_woken(k->core), &w);
     assert_int_equal(client_extent_result(k->core, &err), MOB_ESTOREFULL);
     assert_string_equal(err.text, "9 of 10 bytes are used");
@@ -466,7 +487,8 @@ MOB_TEST(fullest_extent_is_given_up)
     for (uint64_t i = 0; i < 9; i++) {
         struct waiter w = {0};
         assert_int_equal(client_extent_want(k->core, 100, &w), MOB_OK);
-        KIT_SAYS(k, KIT_NODE, extent_grant, .request = i + 1, .offset = i * 8192, .size = i == 3 ? 4096 : 8192);
+        KIT_SAYS(k, KIT_NODE, extent_grant, .request = i + 1, .offset = i * 8192,
+                 .size = i == 3 ? 4096 : 8192);
         if (i == 3)
             assert_true(client_extent_of(k->core, 3 * 8192, &(uint64_t){0}, &(uint64_t){0}));
     }

@@ -1,4 +1,5 @@
-/* The reader of msgpack: every form of every kind, nothing beyond the end, bounds on counts and depth. */
+/* The reader of msgpack: every form of every kind, nothing beyond the end, bounds on counts and
+ * depth. */
 #include "tests/support/test.h"
 
 #include <math.h>
@@ -6,12 +7,14 @@
 
 #include "protocol/cursor.h"
 
-#define CURSOR(...) cursor_of((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define CURSOR(...)                                                                                \
+    cursor_of((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 /* Each width of an unsigned number is read, and nothing else is taken for one. */
 MOB_TEST(unsigned_numbers)
 {
-    struct cursor c = CURSOR(0x00, 0x7f, 0xcc, 0x80, 0xcd, 0x01, 0x00, 0xce, 0, 1, 0, 0, 0xcf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
+    struct cursor c = CURSOR(0x00, 0x7f, 0xcc, 0x80, 0xcd, 0x01, 0x00, 0xce, 0, 1, 0, 0, 0xcf, 0xff,
+                             0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
     assert_int_equal(cursor_u64(&c), 0);
     assert_int_equal(cursor_u64(&c), 127);
     assert_int_equal(cursor_u64(&c), 128);
@@ -20,7 +23,8 @@ MOB_TEST(unsigned_numbers)
     assert_true(cursor_u64(&c) == UINT64_MAX);
     assert_false(c.failed);
     assert_int_equal(cursor_left(&c), 0);
-    const uint8_t others[] = {0x80, 0x90, 0xa0, 0xc0, 0xc1, 0xc2, 0xc4, 0xca, 0xcb, 0xd0, 0xd3, 0xe0, 0xff};
+    const uint8_t others[] = {0x80, 0x90, 0xa0, 0xc0, 0xc1, 0xc2, 0xc4,
+                              0xca, 0xcb, 0xd0, 0xd3, 0xe0, 0xff};
     for (unsigned i = 0; i < sizeof others; i++) {
         uint8_t bytes[10] = {others[i]};
         c = cursor_of(bytes, sizeof bytes);
@@ -42,7 +46,10 @@ MOB_TEST(numbers_of_32_bits)
 /* Signed numbers are read from every form, also those that packers choose for positive ones. */
 MOB_TEST(signed_numbers)
 {
-    const int64_t values[] = {0, 1, -1, -32, -33, 127, 128, -128, -129, 32767, -32768, -32769, INT32_MAX, INT32_MIN, (int64_t)INT32_MIN - 1, INT64_MAX, INT64_MIN};
+    const int64_t values[] = {0,         1,        -1,        -32,       -33,
+                              127,       128,      -128,      -129,      32767,
+                              -32768,    -32769,   INT32_MAX, INT32_MIN, (int64_t)INT32_MIN - 1,
+                              INT64_MAX, INT64_MIN};
     for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++) {
         msgpack_sbuffer b;
         msgpack_sbuffer_init(&b);
@@ -63,7 +70,8 @@ MOB_TEST(signed_numbers)
 /* Booleans and floating numbers, infinities among them. */
 MOB_TEST(booleans_and_floats)
 {
-    struct cursor c = CURSOR(0xc2, 0xc3, 0xca, 0x3f, 0x80, 0, 0, 0xcb, 0xff, 0xf0, 0, 0, 0, 0, 0, 0);
+    struct cursor c =
+        CURSOR(0xc2, 0xc3, 0xca, 0x3f, 0x80, 0, 0, 0xcb, 0xff, 0xf0, 0, 0, 0, 0, 0, 0);
     assert_false(cursor_bool(&c));
     assert_true(cursor_bool(&c));
     assert_true(cursor_f64(&c) == 1.0);
@@ -80,7 +88,8 @@ MOB_TEST(booleans_and_floats)
 /* Text and bytes are views into the input; one is not the other; none reaches beyond the end. */
 MOB_TEST(text_and_bytes)
 {
-    struct cursor c = CURSOR(0xa2, 'h', 'i', 0xd9, 1, 'x', 0xda, 0, 1, 'y', 0xdb, 0, 0, 0, 1, 'z', 0xc4, 1, 'b', 0xc5, 0, 1, 'c', 0xc6, 0, 0, 0, 0);
+    struct cursor c = CURSOR(0xa2, 'h', 'i', 0xd9, 1, 'x', 0xda, 0, 1, 'y', 0xdb, 0, 0, 0, 1, 'z',
+                             0xc4, 1, 'b', 0xc5, 0, 1, 'c', 0xc6, 0, 0, 0, 0);
     struct view v = cursor_text(&c);
     assert_int_equal(v.size, 2);
     assert_memory_equal(v.data, "hi", 2);
@@ -111,7 +120,8 @@ MOB_TEST(text_and_bytes)
 MOB_TEST(extensions)
 {
     int8_t type;
-    struct cursor c = CURSOR(0xd4, 5, 'a', 0xd6, 0xff, 1, 2, 3, 4, 0xc7, 2, 9, 'x', 'y', 0xc8, 0, 0, 3, 0xc9, 0, 0, 0, 1, 4, 'z');
+    struct cursor c = CURSOR(0xd4, 5, 'a', 0xd6, 0xff, 1, 2, 3, 4, 0xc7, 2, 9, 'x', 'y', 0xc8, 0, 0,
+                             3, 0xc9, 0, 0, 0, 1, 4, 'z');
     assert_int_equal(cursor_ext(&c, &type).size, 1);
     assert_int_equal(type, 5);
     assert_int_equal(cursor_ext(&c, &type).size, 4);
@@ -169,8 +179,9 @@ MOB_TEST(failure_stays)
 /* Every kind of value is stepped over, and nests to the bound and no deeper. */
 MOB_TEST(skip_steps_over_all)
 {
-    struct cursor c = CURSOR(0x01, 0xff, 0xc0, 0xc2, 0xcd, 1, 2, 0xd1, 1, 2, 0xca, 1, 2, 3, 4, 0xa1, 'x', 0xc4, 1, 'y', 0xd4, 1, 'e',
-                             0x92, 0x01, 0x91, 0xc0, 0x81, 0xa1, 'k', 0x92, 1, 2, 0x90, 0x80, 0x07);
+    struct cursor c = CURSOR(0x01, 0xff, 0xc0, 0xc2, 0xcd, 1, 2, 0xd1, 1, 2, 0xca, 1, 2, 3, 4, 0xa1,
+                             'x', 0xc4, 1, 'y', 0xd4, 1, 'e', 0x92, 0x01, 0x91, 0xc0, 0x81, 0xa1,
+                             'k', 0x92, 1, 2, 0x90, 0x80, 0x07);
     cursor_skip(&c, 14);
     assert_false(c.failed);
     assert_int_equal(cursor_u64(&c), 7);
@@ -193,14 +204,16 @@ MOB_TEST(skip_steps_over_all)
     assert_true(c.failed);
 }
 
-/* All of that, cut off at every byte, fails and reads nothing beyond. The input stands alone on the heap, where the
- * sanitizer sees a read past its end. */
+/* All of that, cut off at every byte, fails and reads nothing beyond. The input stands alone on the
+ * heap, where the sanitizer sees a read past its end. */
 MOB_TEST(cut_input_fails)
 {
-    static const uint8_t whole[] = {0x9d, 0xcf, 1, 2, 3, 4, 5, 6, 7, 8, 0xd3, 1, 2, 3, 4, 5, 6, 7, 8, 0xcb, 1, 2, 3, 4, 5, 6, 7, 8,
-                                    0xd9, 2, 'h', 'i', 0xda, 0, 1, 'h', 0xc4, 1, 'x', 0xc6, 0, 0, 0, 1, 'x', 0xd8, 1, 1, 2, 3, 4, 5,
-                                    6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0xc7, 1, 1, 0, 0x81, 1, 2, 0xdc, 0, 1, 0xc0, 0xde, 0, 1, 1, 2,
-                                    0xca, 0, 0, 0, 0};
+    static const uint8_t whole[] = {
+        0x9d, 0xcf, 1,    2, 3,   4,    5,    6,  7,  8,  0xd3, 1,    2,    3,   4,   5,    6,
+        7,    8,    0xcb, 1, 2,   3,    4,    5,  6,  7,  8,    0xd9, 2,    'h', 'i', 0xda, 0,
+        1,    'h',  0xc4, 1, 'x', 0xc6, 0,    0,  0,  1,  'x',  0xd8, 1,    1,   2,   3,    4,
+        5,    6,    7,    8, 9,   10,   11,   12, 13, 14, 15,   16,   0xc7, 1,   1,   0,    0x81,
+        1,    2,    0xdc, 0, 1,   0xc0, 0xde, 0,  1,  1,  2,    0xca, 0,    0,   0,   0};
     for (size_t size = 0; size <= sizeof whole; size++) {
         uint8_t *cut = malloc(size != 0 ? size : 1);
         assert_non_null(cut);
@@ -215,16 +228,11 @@ MOB_TEST(cut_input_fails)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unsigned_numbers),
-        cmocka_unit_test(numbers_of_32_bits),
-        cmocka_unit_test(signed_numbers),
-        cmocka_unit_test(booleans_and_floats),
-        cmocka_unit_test(text_and_bytes),
-        cmocka_unit_test(extensions),
-        cmocka_unit_test(counts_are_bounded),
-        cmocka_unit_test(failure_stays),
-        cmocka_unit_test(skip_steps_over_all),
-        cmocka_unit_test(cut_input_fails),
+        cmocka_unit_test(unsigned_numbers),    cmocka_unit_test(numbers_of_32_bits),
+        cmocka_unit_test(signed_numbers),      cmocka_unit_test(booleans_and_floats),
+        cmocka_unit_test(text_and_bytes),      cmocka_unit_test(extensions),
+        cmocka_unit_test(counts_are_bounded),  cmocka_unit_test(failure_stays),
+        cmocka_unit_test(skip_steps_over_all), cmocka_unit_test(cut_input_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

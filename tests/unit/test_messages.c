@@ -26,11 +26,13 @@ static bool repack(struct cursor *c, struct buffer *b)
     if (!message_next(c, &head))
         return false;
     switch (head.number) {
-#define MESSAGE(name, number, channel, doc, fields) \
-    case number: return repack_##name(c, &head, b);
+#define MESSAGE(name, number, channel, doc, fields)                                                \
+    case number:                                                                                   \
+        return repack_##name(c, &head, b);
 #include "protocol/messages.def"
 #undef MESSAGE
-    default: return false;
+    default:
+        return false;
     }
 }
 #undef STRUCT
@@ -42,8 +44,8 @@ static struct buffer seed_of(uint32_t number, uint64_t seed)
     return b;
 }
 
-#define FOR_EACH_SEED(number, seed)                                                     \
-    for (const uint32_t *number##_at = message_numbers(); *number##_at != 0; number##_at++) \
+#define FOR_EACH_SEED(number, seed)                                                                \
+    for (const uint32_t *number##_at = message_numbers(); *number##_at != 0; number##_at++)        \
         for (uint64_t seed = 0, number = *number##_at; seed < SEEDS; seed++)
 
 /* What is packed is read back field by field: packed again, it is the same bytes. */
@@ -66,10 +68,14 @@ MOB_TEST(messages_come_back)
 MOB_TEST(fields_come_back)
 {
     struct buffer list = {0}, b = {0};
-    struct msg_result in[2] = {{.kind = VALUE_INLINE, .value = view_of("abc")}, {.kind = VALUE_STORED, .offset = UINT64_MAX, .size = 1}};
+    struct msg_result in[2] = {{.kind = VALUE_INLINE, .value = view_of("abc")},
+                               {.kind = VALUE_STORED, .offset = UINT64_MAX, .size = 1}};
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(msg_result_pack_item(&list, &in[i]), MOB_OK);
-    const struct msg_task_done m = {.task = UINT64_MAX, .attempt = UINT32_MAX, .run_ns = 0, .results = {2, buffer_head(&list), buffer_size(&list)}};
+    const struct msg_task_done m = {.task = UINT64_MAX,
+                                    .attempt = UINT32_MAX,
+                                    .run_ns = 0,
+                                    .results = {2, buffer_head(&list), buffer_size(&list)}};
     assert_int_equal(msg_task_done_pack(&b, &m), MOB_OK);
     const struct msg_refuse refuse = {.code = INT64_MIN, .text = {"", 0}};
     assert_int_equal(msg_refuse_pack(&b, &refuse), MOB_OK);
@@ -112,14 +118,17 @@ static void count_change(struct buffer *b, int by)
     *head = (uint8_t)(*head + by);
 }
 
-/* Fields that a later version has appended are stepped over, whatever they hold; the next message is found. */
+/* Fields that a later version has appended are stepped over, whatever they hold; the next message
+ * is found. */
 MOB_TEST(later_fields_are_skipped)
 {
     FOR_EACH_SEED(number, seed)
     {
-        struct buffer b = seed_of((uint32_t)number, seed), known = seed_of((uint32_t)number, seed), again = {0};
+        struct buffer b = seed_of((uint32_t)number, seed), known = seed_of((uint32_t)number, seed),
+                      again = {0};
         count_change(&b, 2);
-        assert_int_equal(buffer_append(&b, "\x93\xa1x\x81\x01\xc0\xc4\x01y\xcf\1\2\3\4\5\6\7\x8", 18), MOB_OK);
+        assert_int_equal(
+            buffer_append(&b, "\x93\xa1x\x81\x01\xc0\xc4\x01y\xcf\1\2\3\4\5\6\7\x8", 18), MOB_OK);
         assert_int_equal(msg_goodbye_pack(&b, &(struct msg_goodbye){-3}), MOB_OK);
         struct cursor c = cursor_of(buffer_head(&b), buffer_size(&b));
         assert_true(repack(&c, &again));
@@ -142,7 +151,10 @@ MOB_TEST(later_fields_of_items_are_skipped)
     struct buffer list = {0}, b = {0};
     for (unsigned i = 0; i < 3; i++) {
         struct buffer item = {0};
-        assert_int_equal(msg_object_row_pack_item(&item, &(struct msg_object_row){.object = {1, i}, .job = 9, .size = i}), MOB_OK);
+        assert_int_equal(
+            msg_object_row_pack_item(
+                &item, &(struct msg_object_row){.object = {1, i}, .job = 9, .size = i}),
+            MOB_OK);
         count_change(&item, 1);
         assert_int_equal(buffer_append(&item, "\x92\xc0\xa2hi", 5), MOB_OK);
         assert_int_equal(buffer_append(&list, buffer_head(&item), buffer_size(&item)), MOB_OK);
@@ -187,7 +199,8 @@ MOB_TEST(cut_messages_are_refused)
     {
         struct buffer b = seed_of((uint32_t)number, seed);
         for (size_t size = 1; size < buffer_size(&b); size++) {
-            uint8_t *cut = malloc(size); /* alone on the heap, where the sanitizer watches its end */
+            uint8_t *cut =
+                malloc(size); /* alone on the heap, where the sanitizer watches its end */
             struct buffer again = {0};
             assert_non_null(cut);
             memcpy(cut, buffer_head(&b), size);
@@ -236,16 +249,25 @@ MOB_TEST(damaged_messages_do_no_harm)
     assert_true(read > 1000 && refused > 1000);
 }
 
-/* Numbers are unique, ascending, and in the range of their channel, which leaves room for what is to come. */
+/* Numbers are unique, ascending, and in the range of their channel, which leaves room for what is
+ * to come. */
 MOB_TEST(numbers_stand_in_their_ranges)
 {
     static const struct {
         enum message_channel channel;
         uint32_t first, last;
     } ranges[] = {
-        {CHANNEL_LINK, 1, 19},         {CHANNEL_REFUSE, 1, 19},        {CHANNEL_DRIVER_HEAD, 1, 19},     {CHANNEL_HEAD_DRIVER, 1, 19},
-        {CHANNEL_NODE_HEAD, 3, 49},    {CHANNEL_HEAD_NODE, 3, 49},     {CHANNEL_CLIENT_NODE, 50, 99},    {CHANNEL_NODE_CLIENT, 50, 99},
-        {CHANNEL_CLIENT_CLIENT, 100, 129}, {CHANNEL_ZYGOTE_NODE, 130, 149}, {CHANNEL_NODE_ZYGOTE, 130, 149},
+        {CHANNEL_LINK, 1, 19},
+        {CHANNEL_REFUSE, 1, 19},
+        {CHANNEL_DRIVER_HEAD, 1, 19},
+        {CHANNEL_HEAD_DRIVER, 1, 19},
+        {CHANNEL_NODE_HEAD, 3, 49},
+        {CHANNEL_HEAD_NODE, 3, 49},
+        {CHANNEL_CLIENT_NODE, 50, 99},
+        {CHANNEL_NODE_CLIENT, 50, 99},
+        {CHANNEL_CLIENT_CLIENT, 100, 129},
+        {CHANNEL_ZYGOTE_NODE, 130, 149},
+        {CHANNEL_NODE_ZYGOTE, 130, 149},
     };
     uint32_t before = 0;
     for (const uint32_t *number = message_numbers(); *number != 0; before = *number++) {
@@ -264,13 +286,15 @@ MOB_TEST(numbers_stand_in_their_ranges)
     assert_false(message_allowed(19999, CHANNEL_LINK));
 }
 
-/* A frame is read message by message, known or not; number 0, an empty array and what is no array end it. */
+/* A frame is read message by message, known or not; number 0, an empty array and what is no array
+ * end it. */
 MOB_TEST(frames_are_walked)
 {
     struct buffer b = {0};
     struct message_head head;
     assert_int_equal(msg_goodbye_pack(&b, &(struct msg_goodbye){1}), MOB_OK);
-    assert_int_equal(buffer_append(&b, "\x93\xcd\x4e\x1f\x91\xc0\xa1?", 8), MOB_OK); /* number 19999 */
+    assert_int_equal(buffer_append(&b, "\x93\xcd\x4e\x1f\x91\xc0\xa1?", 8),
+                     MOB_OK); /* number 19999 */
     assert_int_equal(msg_goodbye_pack(&b, &(struct msg_goodbye){2}), MOB_OK);
     struct cursor c = cursor_of(buffer_head(&b), buffer_size(&b));
     assert_true(message_next(&c, &head));
@@ -313,12 +337,18 @@ MOB_TEST(messages_print)
 {
     struct buffer args = {0}, b = {0};
     char text[400];
-    assert_int_equal(msg_arg_pack_item(&args, &(struct msg_arg){.kind = VALUE_REF, .object = {3, 4}}), MOB_OK);
-    struct msg_task_run m = {.task = 7, .attempt = 1, .function = UINT64_MAX, .results = 2, .args = {1, buffer_head(&args), buffer_size(&args)}};
+    assert_int_equal(
+        msg_arg_pack_item(&args, &(struct msg_arg){.kind = VALUE_REF, .object = {3, 4}}), MOB_OK);
+    struct msg_task_run m = {.task = 7,
+                             .attempt = 1,
+                             .function = UINT64_MAX,
+                             .results = 2,
+                             .args = {1, buffer_head(&args), buffer_size(&args)}};
     assert_int_equal(msg_task_run_pack(&b, &m), MOB_OK);
     size_t length = print(&b, text, sizeof text);
-    assert_string_equal(text, "task_run task=7 attempt=1 depth=0 function=18446744073709551615 results=2 "
-                              "args=[{ kind=3 value=<0 bytes> object=3.4 offset=0 size=0 }]");
+    assert_string_equal(text,
+                        "task_run task=7 attempt=1 depth=0 function=18446744073709551615 results=2 "
+                        "args=[{ kind=3 value=<0 bytes> object=3.4 offset=0 size=0 }]");
     assert_int_equal(length, strlen(text));
     for (size_t size = 0; size <= length + 1; size++) {
         char cut[400];
@@ -329,7 +359,8 @@ MOB_TEST(messages_print)
         assert_int_equal(cut[size], '#');
     }
     buffer_clear(&b);
-    assert_int_equal(msg_refuse_pack(&b, &(struct msg_refuse){-5, view_of("a \"b\"\n\x7f")}), MOB_OK);
+    assert_int_equal(msg_refuse_pack(&b, &(struct msg_refuse){-5, view_of("a \"b\"\n\x7f")}),
+                     MOB_OK);
     print(&b, text, sizeof text);
     assert_string_equal(text, "refuse code=-5 text=\"a \\x22b\\x22\\x0a\\x7f\"");
     buffer_clear(&b);

@@ -49,7 +49,8 @@ MOB_TEST(messages_share_frames)
     peer_fini(&p);
 }
 
-/* However the bytes go out, in parts of any size and with messages added between, whole frames come in. */
+/* However the bytes go out, in parts of any size and with messages added between, whole frames come
+ * in. */
 MOB_TEST(bytes_go_in_any_parts)
 {
     uint64_t random = 1;
@@ -107,7 +108,8 @@ MOB_TEST(frame_under_way_is_closed)
     peer_fini(&p);
 }
 
-/* Peers come off the list in the order in which they got something, each once; one that ends leaves it. */
+/* Peers come off the list in the order in which they got something, each once; one that ends leaves
+ * it. */
 MOB_TEST(dirty_peers_are_listed_once)
 {
     struct outbox o = {0};
@@ -197,7 +199,8 @@ MOB_TEST(failed_message_leaves_whole_frames)
     }
 }
 
-/* A buffer keeps its bytes in order however it is filled and emptied, and gives large memory back. */
+/* A buffer keeps its bytes in order however it is filled and emptied, and gives large memory back.
+ */
 MOB_TEST(buffer_is_a_queue)
 {
     struct buffer b = {0};
