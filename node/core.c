@@ -584,12 +584,16 @@ static bool on_goodbye(struct node_core *core, struct client *c, const struct ms
     return true;
 }
 
-/* Whether anything but worker_ready counts from it. */
-static bool has_voice(const struct client *c)
+/* Whether a message of this kind counts from it. What a worker sealed before it was killed does: its
+ * submitter may have the result already, and its place must not be given to another. */
+static bool is_heard(const struct client *c, uint32_t number)
 {
-    if (c->state == CLIENT_KILLED && MUTANT(n_dead_accepted))
-        return true;
-    return c->state != CLIENT_STARTING && c->state < CLIENT_KILLED;
+    switch (c->state) {
+    case CLIENT_STARTING: return number == MSG_worker_ready;
+    case CLIENT_KILLED: return number == MSG_object_sealed || MUTANT(n_dead_accepted);
+    case CLIENT_ENDED: return false;
+    default: return true;
+    }
 }
 
 #define ON(name)                                                                                   \
@@ -604,8 +608,7 @@ static bool has_voice(const struct client *c)
 static int on_message(struct node_core *core, struct client *c, struct cursor *cursor,
                       const struct message_head *head)
 {
-    bool starts = c->state == CLIENT_STARTING && head->number == MSG_worker_ready;
-    if (!has_voice(c) && !starts) {
+    if (!is_heard(c, head->number)) {
         core->refused++;
         message_skip(cursor, head);
         return MOB_OK;

@@ -31,6 +31,7 @@ static const struct named {
     {288, "a recursion 15 deep on one cpu: few workers"},
     {304, "a driver that leaves sees its job go first"},
     {487, "two jobs on one cpu passed a lease to and fro"},
+    {182285, "what a worker sealed before it was killed was given to another"},
     {500, "the last ready task waited for ever behind a recalled lease"},
 };
 

@@ -227,6 +227,22 @@ MOB_TEST(node_submitter_dies)
     fixture_destroy(f);
 }
 
+/* What a worker sealed before it was killed stays: its submitter may have the result already. */
+MOB_TEST(node_killed_worker_has_sealed)
+{
+    struct fixture *f = cluster(2, 4);
+    SAY(f, B, extent_want, .request = 1, .size = 1);
+    SAY(f, D, lease_want, .count = 1);
+    SAY(f, A, lease_want, .count = 1, .depth = 1);
+    fixture_exit(f, A, &killed);
+    assert_int_equal(taken_effects(f, "kill job=1 process=3"), 1);
+    SAY(f, B, object_sealed, .object = {D.v, 7}, .offset = 64, .size = 1000);
+    assert_int_equal(fixture_counts(f).refused_messages, 0);
+    fixture_exit(f, B, &killed);
+    assert_int_equal(fixture_counts(f).store_used, 4096);
+    fixture_destroy(f);
+}
+
 /* A worker that dies while it is blocked gives back nothing twice and keeps nothing. */
 MOB_TEST(node_blocked_worker_dies)
 {
