@@ -305,12 +305,14 @@ void transport_close(struct transport *t)
         return;
     if (t->has_body)
         zmq_msg_close(&t->body);
+    /* The monitor ends before its reader: without one, libzmq's thread would wait for ever to tell it
+     * of a connection, with the lock held that ending it needs. */
+    if (t->socket != NULL)
+        zmq_socket_monitor(t->socket, NULL, 0);
     if (t->monitor != NULL)
         zmq_close(t->monitor);
-    if (t->socket != NULL) {
-        zmq_socket_monitor(t->socket, NULL, 0);
+    if (t->socket != NULL)
         zmq_close(t->socket);
-    }
     while (t->context != NULL && zmq_ctx_term(t->context) != 0 && zmq_errno() == EINTR)
         ;
     path_unlock(t);

@@ -270,13 +270,13 @@ static void cluster_end(struct cluster *cluster)
     assert_true(status == 0 || status == 128 + SIGKILL);
 }
 
-/* A worker to send tasks to. */
-static struct msg_lease_grant lease(struct cluster *cluster)
+/* A worker to send tasks to, when there shall be `count` in all. */
+static struct msg_lease_grant lease_next(struct cluster *cluster, uint64_t count)
 {
     struct cursor c;
     struct message_head head;
     struct msg_lease_grant grant;
-    struct msg_lease_want want = {.count = 1};
+    struct msg_lease_want want = {.count = count};
     toy_send(&cluster->driver, &cluster->driver.node, lease_want, &want);
     bool came = toy_take(&cluster->driver, MSG_lease_grant, 0, wait_scaled_ms(5000), &c, &head);
     if (!came)
@@ -284,6 +284,11 @@ static struct msg_lease_grant lease(struct cluster *cluster)
     assert_true(came);
     assert_true(msg_lease_grant_unpack(&c, &head, &grant));
     return grant;
+}
+
+static struct msg_lease_grant lease(struct cluster *cluster)
+{
+    return lease_next(cluster, 1);
 }
 
 static void run(struct cluster *cluster, uint64_t process, uint64_t task, enum act function)
@@ -568,7 +573,7 @@ MOB_TEST(output_comes_in_lines)
     cluster_end(&cluster);
 }
 
-/* Whatever a dead worker has started dies with it; what other workers have started does not. */
+/* Whatever a dead worker has started dies with it. */
 MOB_TEST(grandchildren_die_with_their_worker)
 {
     struct cluster cluster;
@@ -581,8 +586,34 @@ MOB_TEST(grandchildren_die_with_their_worker)
     assert_true(wait_until(cluster_processes(&cluster) == before + 3, 2000));
     run(&cluster, grant.worker, 5, ACT_CRASH);
     expect_lost(&cluster);
-    /* All of it is gone when the death is told, but for what is starting in its place. */
-    assert_true(cluster_processes(&cluster) <= before);
+    lease(&cluster);
+    assert_true(wait_until(cluster_processes(&cluster) == before, 2000));
+    cluster_end(&cluster);
+}
+
+/* What other workers have started lives on, daemons in sessions of their own included. */
+MOB_TEST(children_of_others_live)
+{
+    struct cluster cluster;
+    struct msg_lease_grant grants[2];
+    cluster_start(&cluster, "--cpus=2");
+    cluster_join(&cluster, "");
+    for (unsigned i = 0; i < 2; i++)
+        grants[i] = lease_next(&cluster, i + 1);
+    unsigned before = cluster_processes(&cluster);
+    for (unsigned i = 0; i < 2; i++) {
+        run(&cluster, grants[i].worker, 4, ACT_CHILDREN);
+        expect_done(&cluster, grants[i].worker, 4);
+    }
+    assert_true(wait_until(cluster_processes(&cluster) == before + 6, 2000));
+    run(&cluster, grants[0].worker, 5, ACT_CRASH);
+    expect_lost(&cluster);
+    lease_next(&cluster, 2);
+    assert_true(wait_until(cluster_processes(&cluster) == before + 3, 2000));
+    run(&cluster, grants[1].worker, 5, ACT_CRASH);
+    expect_lost(&cluster);
+    lease_next(&cluster, 2);
+    assert_true(wait_until(cluster_processes(&cluster) == before, 2000));
     cluster_end(&cluster);
 }
 
@@ -774,6 +805,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(exit_in_a_task),
         cmocka_unit_test(output_comes_in_lines),
         cmocka_unit_test(grandchildren_die_with_their_worker),
+        cmocka_unit_test(children_of_others_live),
         cmocka_unit_test(program_that_exits_is_explained),
         cmocka_unit_test(program_that_hangs_is_explained),
         cmocka_unit_test(threads_mean_exec),
