@@ -171,7 +171,8 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
     begin_event(core, now_ms);
     core->welcomed = true;
     core->epoch = m->epoch;
-    if (m->node != core->node.v || MUTANT(n_ids_again)) { /* one that comes back has used up part of this block already */
+    if (m->node != core->node.v ||
+        MUTANT(n_ids_again)) { /* one that comes back has used up part of this block already */
         core->ids[0] = core->ids[1] = (struct id_range){0, 0};
         if (m->process_first != 0 && m->process_count <= UINT64_MAX - m->process_first)
             core->ids[0] = (struct id_range){m->process_first, m->process_count};
@@ -179,7 +180,10 @@ void node_core_welcomed(struct node_core *core, const struct msg_node_welcome *m
     }
     core->node = (struct mob_node){m->node};
     for (struct job *job = core->jobs; job != NULL; job = job->next) {
-        if (job->state != JOB_RUNNING && !(job->state == JOB_LEFT && MUTANT(n_left_forgotten))) /* one that was left, too: its answer may be lost, and the head would keep it */
+        if (job->state != JOB_RUNNING &&
+            !(job->state == JOB_LEFT &&
+              MUTANT(n_left_forgotten))) /* one that was left, too: its answer may be lost, and the
+                                            head would keep it */
             node_job_ask(core, job);
         node_job_start_queued(core, job);
     }
@@ -479,7 +483,8 @@ static bool on_unblocked(struct node_core *core, struct client *c, const struct 
     return true;
 }
 
-/* By now every ring has been read once since the client wrote its mark, or will be before its next one. */
+/* By now every ring has been read once since the client wrote its mark, or will be before its next
+ * one. */
 static bool on_mark(struct node_core *core, struct client *c, const struct msg_mark *m)
 {
     (void)core;
@@ -584,15 +589,19 @@ static bool on_goodbye(struct node_core *core, struct client *c, const struct ms
     return true;
 }
 
-/* Whether a message of this kind counts from it. What a worker sealed before it was killed does: its
- * submitter may have the result already, and its place must not be given to another. */
+/* Whether a message of this kind counts from it. What a worker sealed before it was killed does:
+ * its submitter may have the result already, and its place must not be given to another. */
 static bool is_heard(const struct client *c, uint32_t number)
 {
     switch (c->state) {
-    case CLIENT_STARTING: return number == MSG_worker_ready;
-    case CLIENT_KILLED: return number == MSG_object_sealed || MUTANT(n_dead_accepted);
-    case CLIENT_ENDED: return false;
-    default: return true;
+    case CLIENT_STARTING:
+        return number == MSG_worker_ready;
+    case CLIENT_KILLED:
+        return number == MSG_object_sealed || MUTANT(n_dead_accepted);
+    case CLIENT_ENDED:
+        return false;
+    default:
+        return true;
     }
 }
 

@@ -530,6 +530,7 @@ int main(void)
         cmocka_unit_test(node_asks_again_after_a_new_welcome),
         cmocka_unit_test(node_worker_dies),
         cmocka_unit_test(node_submitter_dies),
+        cmocka_unit_test(node_killed_worker_has_sealed),
         cmocka_unit_test(node_blocked_worker_dies),
         cmocka_unit_test(node_driver_goes),
         cmocka_unit_test(node_driver_says_goodbye),
