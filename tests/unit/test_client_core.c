@@ -688,6 +688,56 @@ MOB_TEST(each_allocation_of_a_worker_fails)
     each_allocation_fails(KIT_WORKER);
 }
 
+/* Time passes to the core's own deadlines; then all that it had to say is said. */
+static unsigned said_in_time(struct kit *k, uint64_t to, const char *what)
+{
+    for (unsigned i = 0; i < 3 && client_deadline(k->core) != UINT64_MAX; i++)
+        kit_wait(k, client_deadline(k->core) - k->now_ns);
+    return kit_taken(k, to, what);
+}
+
+/* What could not be said for lack of memory is said when the core's own deadline comes, without any
+ * other event. */
+MOB_TEST(deadline_says_what_found_no_memory)
+{
+    for (uint64_t n = 1; n < 12; n++) {
+        struct kit *k = kit_create(KIT_WORKER);
+        struct mob_object first;
+        kit_peer(k, SUBMITTER);
+        KIT_SAYS(k, SUBMITTER, task_run, .task = 1, .function = 4, .results = 1);
+        assert_non_null(client_run_next(k->core, k->now_ns));
+        k->fail_in = n;
+        bool submitted = kit_submit_rc(k, &(struct kit_call){.results = 1}, &first) == MOB_OK;
+        k->fail_in = 0;
+        assert_int_equal(said_in_time(k, KIT_NODE, "lease_want count=1"), submitted);
+        kit_destroy(k);
+
+        k = kit_create(KIT_WORKER);
+        kit_peer(k, SUBMITTER);
+        KIT_SAYS(k, SUBMITTER, task_run, .task = 1, .function = 4, .results = 1);
+        KIT_SAYS(k, SUBMITTER, task_run, .task = 2, .function = 4, .results = 1);
+        assert_non_null(client_run_next(k->core, k->now_ns));
+        k->fail_in = n;
+        KIT_CALL(k, client_blocked(k->core, k->now_ns));
+        k->fail_in = 0;
+        kit_settle(k);
+        assert_int_equal(said_in_time(k, KIT_NODE, "blocked count=1"), 1);
+        assert_int_equal(said_in_time(k, SUBMITTER, "task_back task=2"), 1);
+        kit_destroy(k);
+
+        k = kit_create(KIT_DRIVER);
+        struct mob_object put = kit_put(k, "x");
+        kit_peer(k, READER);
+        k->fail_in = n;
+        KIT_SAYS(k, READER, object_get, .object = put);
+        k->fail_in = 0;
+        assert_int_equal(said_in_time(k, READER, "object_value"), 1);
+        client_drop(k->core, put);
+        assert_int_equal(kit_counts(k).objects, 0);
+        kit_destroy(k);
+    }
+}
+
 /* Without memory for a client there is none, and nothing is left of it. */
 MOB_TEST(no_memory_for_a_client)
 {
@@ -747,6 +797,7 @@ int main(void)
         cmocka_unit_test(random_events_without_memory),
         cmocka_unit_test(each_allocation_of_a_driver_fails),
         cmocka_unit_test(each_allocation_of_a_worker_fails),
+        cmocka_unit_test(deadline_says_what_found_no_memory),
         cmocka_unit_test(no_memory_for_a_client),
         cmocka_unit_test(broken_frames_are_counted),
     };

@@ -136,6 +136,24 @@ MOB_TEST(failure_reaches_dependents)
     kit_destroy(k);
 }
 
+/* When several arguments fail in one step the task fails once, and none of them is kept by it. */
+MOB_TEST(arguments_that_fail_together)
+{
+    struct kit *k = kit_create(KIT_DRIVER);
+    kit_worker(k, 20, 1);
+    struct mob_object a = kit_submit(k, &(struct kit_call){.results = 2}),
+                      b = kit_id(KIT_SELF, a.seq + 1);
+    struct mob_object c = kit_submit(
+        k, &(struct kit_call){
+               .results = 1, .arg_count = 3, .args = {KIT_MOVED(a), KIT_MOVED(b), KIT_AWAIT(a)}});
+    KIT_SAYS(k, 20, task_done, .task = a.seq, .errors = kit_error(k, MOB_ETASKFAILED, "no"));
+    kit_expect_failed(k, c, "MOB_EDEPENDENCY ", "MOB_ETASKFAILED no", NULL);
+    kit_expect_absent(k, a);
+    kit_expect_absent(k, b);
+    assert_int_equal(kit_counts(k).failed, 2);
+    kit_destroy(k);
+}
+
 /* A long chain of causes keeps its newest links and its root. */
 MOB_TEST(chain_of_causes_is_bounded)
 {
@@ -494,6 +512,7 @@ int main(void)
         cmocka_unit_test(settled_arguments_are_put_in),
         cmocka_unit_test(pending_arguments_are_awaited),
         cmocka_unit_test(failure_reaches_dependents),
+        cmocka_unit_test(arguments_that_fail_together),
         cmocka_unit_test(chain_of_causes_is_bounded),
         cmocka_unit_test(moved_reference_goes_with_the_task),
         cmocka_unit_test(moved_twice_is_dropped_once),

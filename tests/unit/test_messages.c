@@ -371,6 +371,29 @@ MOB_TEST(messages_print)
     buffer_fini(&args);
 }
 
+/* A packer asks for all the room that it fills, wherever in a buffer it begins. */
+MOB_TEST(packers_ask_for_enough)
+{
+    for (const uint32_t *number = message_numbers(); *number != 0; number++) {
+        struct buffer b = {0};
+        for (uint64_t seed = 0; seed < 2000; seed++) {
+            assert_int_equal(message_seed(&b, *number, seed), MOB_OK);
+            assert_true(b.end <= b.capacity);
+        }
+        buffer_fini(&b);
+    }
+    struct buffer b = {0}; /* each byte of the worst case */
+    for (unsigned i = 0; i < 1000; i++) {
+        const struct msg_object_sealed m = {
+            .object = {UINT64_MAX, UINT64_MAX}, .offset = UINT64_MAX, .size = UINT64_MAX};
+        assert_int_equal(msg_object_sealed_pack(&b, &m), MOB_OK);
+        assert_true(b.end <= b.capacity);
+        if (b.capacity - b.end > 64) /* up to the edge */
+            assert_int_equal(buffer_append(&b, "", i % 2), MOB_OK);
+    }
+    buffer_fini(&b);
+}
+
 /* Without memory a packer says so and has appended nothing; then it works. */
 MOB_TEST(packing_without_memory)
 {
@@ -428,6 +451,7 @@ int main(void)
         cmocka_unit_test(numbers_stand_in_their_ranges),
         cmocka_unit_test(frames_are_walked),
         cmocka_unit_test(messages_print),
+        cmocka_unit_test(packers_ask_for_enough),
         cmocka_unit_test(packing_without_memory),
         cmocka_unit_test(hostile_lists_cost_little),
     };
