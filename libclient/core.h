@@ -113,7 +113,8 @@ bool client_extent_of(const struct client *c, uint64_t offset, uint64_t *start, 
 void client_unplace(struct client *c, uint64_t offset);
 struct waiter;
 int client_extent_want(struct client *c, uint64_t size, struct waiter *w) MOB_MUST_CHECK;
-/* Ask the node to say that it has read this: the waiter is done then, or when the client has failed. */
+/* Ask the node to say that it has read this: the waiter is done then, or when the client has
+ * failed. */
 int client_mark(struct client *c, struct waiter *w) MOB_MUST_CHECK;
 void client_unmark(struct client *c); /* the waiter waits no more */
 /* Why the last extent was refused; copied into err. MOB_OK when it was granted. */

@@ -94,8 +94,8 @@ static size_t frame_add(char *text, size_t size, size_t at, const struct msg_err
     return text_add(text, size, at, "]");
 }
 
-/* The last frame is where it began, and keeps its room: of those before it, which are links of a chain of tasks, as many
- * are shown as fit. */
+/* The last frame is where it began, and keeps its room: of those before it, which are links of a
+ * chain of tasks, as many are shown as fit. */
 int error_from_frames(struct mob_error *err, const struct msg_list *frames)
 {
     struct cursor c = cursor_of(frames->data, frames->size);

@@ -53,8 +53,10 @@ static void run_child(struct program *program, const char *const argv[], const c
     putenv(program->mark);
     for (; env != NULL && *env != NULL; env++)
         putenv((char *)(uintptr_t)*env);
-    signal(SIGINT, SIG_DFL); /* a shell's background job ignores both, and so would the program */
-    signal(SIGQUIT, SIG_DFL);
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigaction(SIGINT, &usual,
+              NULL); /* a shell's background job ignores both, and so would the program */
+    sigaction(SIGQUIT, &usual, NULL);
     execvp(argv[0], (char *const *)(uintptr_t)argv);
     dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
