@@ -7,10 +7,14 @@
 
 void on_task_run(struct client *c, struct client_peer *from, const struct msg_task_run *m)
 {
-    c->stop_asked = c->stop_asked && MUTANT(client_stays_stopped); /* it stayed for what it owns, and the node uses it again */
-    struct run *r = c->config.worker && !c->stop_asked ? memory_alloc(sizeof *r + m->args.size) : NULL;
+    c->stop_asked =
+        c->stop_asked &&
+        MUTANT(client_stays_stopped); /* it stayed for what it owns, and the node uses it again */
+    struct run *r =
+        c->config.worker && !c->stop_asked ? memory_alloc(sizeof *r + m->args.size) : NULL;
     if (r == NULL) { /* not a worker, or no memory: the submitter keeps it */
-        if (peer_send(&from->peer, task_back, (&(struct msg_task_back){m->task, m->attempt})) != MOB_OK)
+        if (peer_send(&from->peer, task_back, (&(struct msg_task_back){m->task, m->attempt})) !=
+            MOB_OK)
             c->effect_lost = true; /* the submitter learns of it by this client's end */
         return;
     }

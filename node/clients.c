@@ -199,7 +199,9 @@ static void lose_lease(struct node_core *core, struct client *c, const struct wo
     SEND(l->submitter, lease_lost, .lease = l->id.v, .worker = c->peer.process.v,
          .code = exit->code != MOB_OK ? exit->code : MOB_EWORKERDIED, .signal = exit->signal,
          .status = exit->status,
-         .running = exit->running.owner == l->submitter->peer.process.v || MUTANT(n_running_of_any) ? exit->running.seq : 0,
+         .running = exit->running.owner == l->submitter->peer.process.v || MUTANT(n_running_of_any)
+                        ? exit->running.seq
+                        : 0,
          .function = exit->function, .tail = exit->tail);
     if (c->blocked && MUTANT(n_death_keeps_cpu)) {
         c->job->running++;

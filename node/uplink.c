@@ -15,7 +15,9 @@
 #include "protocol/log.h"
 #include "protocol/transport.h"
 
-enum { WELCOME_MS = 2000 }; /* a session that is not welcomed by then is given up for a new connection */
+enum {
+    WELCOME_MS = 2000
+}; /* a session that is not welcomed by then is given up for a new connection */
 
 struct uplink {
     struct shell *shell;
@@ -23,8 +25,8 @@ struct uplink {
     struct link link;
     struct watch watch;
     uint64_t incarnation, connection;
-    bool started;  /* the link has a session */
-    bool welcomed; /* in this session */
+    bool started;        /* the link has a session */
+    bool welcomed;       /* in this session */
     uint64_t session_ms; /* when it began */
     char machine[64];
 };
@@ -207,14 +209,16 @@ uint64_t uplink_write(struct shell *shell)
     struct uplink *up = shell->uplink;
     if (!up->started)
         return UINT64_MAX;
-    /* The head sends nothing more to a node that it holds for lost, the welcome neither; the node must speak first. */
+    /* The head sends nothing more to a node that it holds for lost, the welcome neither; the node
+     * must speak first. */
     if (!up->welcomed && shell->now_ms >= up->session_ms + WELCOME_MS) {
         log_warn("head.silent action=reconnect");
         up->session_ms = shell->now_ms;
         transport_cut(up->transport, up->connection);
     }
     transmit(up);
-    uint64_t next = link_deadline(&up->link), welcome = up->welcomed ? UINT64_MAX : up->session_ms + WELCOME_MS;
+    uint64_t next = link_deadline(&up->link),
+             welcome = up->welcomed ? UINT64_MAX : up->session_ms + WELCOME_MS;
     return next < welcome ? next : welcome;
 }
 

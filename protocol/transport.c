@@ -305,8 +305,8 @@ void transport_close(struct transport *t)
         return;
     if (t->has_body)
         zmq_msg_close(&t->body);
-    /* The monitor ends before its reader: without one, libzmq's thread would wait for ever to tell it
-     * of a connection, with the lock held that ending it needs. */
+    /* The monitor ends before its reader: without one, libzmq's thread would wait for ever to tell
+     * it of a connection, with the lock held that ending it needs. */
     if (t->socket != NULL)
         zmq_socket_monitor(t->socket, NULL, 0);
     if (t->monitor != NULL)

@@ -1,4 +1,5 @@
-/* Drivers on a head and a node that were started by hand. The program is tests/programs/api_joined.c. */
+/* Drivers on a head and a node that were started by hand. The program is
+ * tests/programs/api_joined.c. */
 #include "tests/support/test.h"
 
 #include <signal.h>
@@ -14,11 +15,12 @@ struct cluster {
     char address[128], variable[160];
 };
 
-static struct program *daemon_start(const char *name, const char *option, const char *endpoint, const char *option2,
-                                    const char *value)
+static struct program *daemon_start(const char *name, const char *option, const char *endpoint,
+                                    const char *option2, const char *value)
 {
     char *path = user_path(name);
-    struct program *p = program_start((const char *const[]){path, option, endpoint, option2, value, NULL}, NULL);
+    struct program *p =
+        program_start((const char *const[]){path, option, endpoint, option2, value, NULL}, NULL);
     free(path);
     return p;
 }
@@ -34,7 +36,8 @@ static void cluster_open(struct cluster *c)
     assert_true(wait_until(strstr(program_stderr(c->head), "head.start") != NULL, 10000));
     char *path = user_path("mobula-node");
     c->node = program_start(
-        (const char *const[]){path, "--head", c->address, "--local", local, "--cpus", "2", NULL}, NULL);
+        (const char *const[]){path, "--head", c->address, "--local", local, "--cpus", "2", NULL},
+        NULL);
     free(path);
     assert_true(wait_until(strstr(program_stderr(c->node), "node.joined") != NULL, 10000));
 }

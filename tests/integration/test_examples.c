@@ -37,7 +37,8 @@ static void make_text(char *text, size_t size, unsigned seed, unsigned *counts)
         unsigned word = (unsigned)rand_r(&seed) % 1000;
         if (word < WORDS)
             counts[word]++;
-        at += (size_t)sprintf(text + at, "w%u%c", word, " \n.;-("[(unsigned)rand_r(&seed) % 6]);
+        at +=
+            (size_t)snprintf(text + at, 16, "w%u%c", word, " \n.;-("[(unsigned)rand_r(&seed) % 6]);
     }
     memset(text + at, ' ', size - at);
 }
@@ -74,7 +75,7 @@ MOB_TEST(wordcount_is_right)
     size_t at = 0;
     for (unsigned w = 0; w < WORDS; w++)
         for (unsigned i = 0; i < 5000 + w; i++, counts[w]++)
-            at += (size_t)sprintf(text + at, "w%u\n", w);
+            at += (size_t)snprintf(text + at, 16, "w%u\n", w);
     write_file(dir, "more", text, at);
     free(text);
     p = example("wordcount", dir, NULL);

@@ -72,6 +72,7 @@ static void left_alone(void)
 
 int main(int argc, char **argv)
 {
-    static const struct check_case cases[] = {{"busy", busy}, {"hangs", hangs}, {"left_alone", left_alone}, {NULL, NULL}};
+    static const struct check_case cases[] = {
+        {"busy", busy}, {"hangs", hangs}, {"left_alone", left_alone}, {NULL, NULL}};
     return check_main(&argc, &argv, cases);
 }
