@@ -246,6 +246,8 @@ static int unknown_ref(struct mob_error *err, struct mob_id ref)
 static int object_wait(struct shell *s, struct mob_id ref, struct value *value, int64_t timeout_ms,
                        uint64_t *deadline_ns, struct mob_error *err)
 {
+    if (!client_holds(s->core, object_of(ref)))
+        return unknown_ref(err, ref);
     enum object_look look = client_look(s->core, object_of(ref), value);
     if (look == OBJECT_PENDING) {
         shell_poll(s);
@@ -260,8 +262,7 @@ static int object_wait(struct shell *s, struct mob_id ref, struct value *value, 
         if (rc != MOB_OK)
             return error_set(err, rc, "cannot wait for %" PRIu64 ".%" PRIu64 ": %s", ref.owner,
                              ref.seq, mob_error_text(rc));
-        if (!waiter.done)
-            rc = wait_blocked(s, &waiter, *deadline_ns);
+        rc = wait_blocked(s, &waiter, *deadline_ns);
         client_unwatch(s->core, &watch);
         if (rc != MOB_OK)
             return error_set(err, rc, "no result of %" PRIu64 ".%" PRIu64 " within the time-out",
@@ -326,7 +327,7 @@ static size_t refs_look(struct shell *s, const struct mob_id *refs, size_t count
     for (size_t i = 0; i < count; i++) {
         struct value value;
         enum object_look look = client_look(s->core, object_of(refs[i]), &value);
-        if (look == OBJECT_ABSENT) {
+        if (look == OBJECT_ABSENT || !client_holds(s->core, object_of(refs[i]))) {
             unknown_ref(err, refs[i]);
             return SIZE_MAX;
         }
@@ -336,27 +337,26 @@ static size_t refs_look(struct shell *s, const struct mob_id *refs, size_t count
     return settled;
 }
 
-/* (locked) Watch all, wait for as many as are missing. */
-static int refs_wait(struct shell *s, const struct mob_id *refs, size_t count, size_t wanted,
+/* (locked) Watch those that are not ready, wait until `missing` of them are. */
+static int refs_wait(struct shell *s, const struct mob_id *refs, size_t count, size_t missing,
                      uint64_t deadline_ns, const bool *ready, struct mob_error *err)
 {
     struct watch *watches = memory_zalloc(count * sizeof *watches);
     if (watches == NULL)
         return error_set(err, MOB_ENOMEM, "no memory to wait for %zu references", count);
-    struct waiter waiter = {.needed = (uint32_t)wanted};
+    struct waiter waiter = {.needed = (uint32_t)missing};
     int rc = MOB_OK;
-    for (size_t i = 0; i < count && rc == MOB_OK; i++)
-        if (ready[i])
-            waiter.needed--;
-        else
+    for (size_t i = 0; i < count && rc == MOB_OK && !waiter.done; i++)
+        if (!ready[i])
             rc = client_watch(s->core, object_of(refs[i]), &watches[i], &waiter, shell_now_ns());
-    if (rc == MOB_OK && !waiter.done)
+    if (rc == MOB_OK) /* also when it is done: then the core still has it on its list */
         rc = wait_blocked(s, &waiter, deadline_ns);
     for (size_t i = 0; i < count; i++)
         client_unwatch(s->core, &watches[i]);
     memory_free(watches);
     if (rc == MOB_ETIMEDOUT)
-        error_set(err, rc, "fewer than %zu of %zu results within the time-out", wanted, count);
+        error_set(err, rc, "%zu more of %zu results did not come within the time-out", missing,
+                  count);
     else if (rc != MOB_OK)
         error_set(err, rc, "cannot wait for %zu references: %s", count, mob_error_text(rc));
     return rc;
@@ -380,7 +380,7 @@ int mob_wait_refs(const struct mob_id *refs, size_t count, size_t wanted, int64_
         settled = refs_look(s, refs, count, ready, err);
     }
     if (settled < wanted) {
-        rc = refs_wait(s, refs, count, wanted, deadline_of(timeout_ms), ready, err);
+        rc = refs_wait(s, refs, count, wanted - settled, deadline_of(timeout_ms), ready, err);
         settled = refs_look(s, refs, count, ready, rc == MOB_OK ? err : NULL);
     }
     shell_unlock(s);
@@ -544,6 +544,12 @@ void mob_free(void *memory)
 
 void worker_free_blocks(void)
 {
-    while (blocks != NULL)
-        mob_free(blocks->bytes);
+    for (struct block *b;;) {
+        pthread_mutex_lock(&blocks_lock);
+        b = blocks;
+        pthread_mutex_unlock(&blocks_lock);
+        if (b == NULL)
+            return;
+        mob_free(b->bytes);
+    }
 }

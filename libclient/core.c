@@ -140,7 +140,7 @@ bool client_next_effect(struct client *c, struct client_effect *out)
 
 uint64_t client_deadline(const struct client *c)
 {
-    uint64_t leases = leases_deadline(c);
+    uint64_t leases = c->failed == MOB_OK ? leases_deadline(c) : UINT64_MAX;
     return leases < c->retry_at_ns ? leases : c->retry_at_ns;
 }
 

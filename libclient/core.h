@@ -88,6 +88,8 @@ struct value {
 enum object_look { OBJECT_ABSENT, OBJECT_PENDING, OBJECT_SETTLED };
 /* What is known of an object. Views stay valid while a handle is held. */
 enum object_look client_look(struct client *c, struct mob_object id, struct value *out);
+/* Whether the user holds a reference to it; it may be known here for other reasons. */
+bool client_holds(struct client *c, struct mob_object id);
 /* One more handle of an object that is known here. MOB_ENOOBJECT otherwise. */
 int client_hold(struct client *c, struct mob_object id) MOB_MUST_CHECK;
 void client_drop(struct client *c, struct mob_object id);
@@ -105,7 +107,7 @@ int client_put_stored(struct client *c, uint64_t offset, uint64_t size,
 void *client_scratch(struct client *c, struct mob_object id, size_t size);
 
 /* A place to write `size` bytes (64-aligned) in extents that this process holds; false: ask by
- * client_extent_want and try again when the waiter is done. */
+ * client_extent_want, which says why not, and try again when the waiter is done. */
 bool client_place(struct client *c, uint64_t size, uint64_t *offset);
 /* The extent that holds the place; false when it is none of ours. */
 bool client_extent_of(const struct client *c, uint64_t offset, uint64_t *start, uint64_t *size);
@@ -117,8 +119,10 @@ int client_extent_want(struct client *c, uint64_t size, struct waiter *w) MOB_MU
  * failed. */
 int client_mark(struct client *c, struct waiter *w) MOB_MUST_CHECK;
 void client_unmark(struct client *c); /* the waiter waits no more */
-/* Why the last extent was refused; copied into err. MOB_OK when it was granted. */
-int client_extent_result(struct client *c, struct mob_err *err);
+/* Once the waiter is done: why there was no room for `size` bytes; copied into err. MOB_OK: look
+ * for a place again, and ask again if there is none, for others may have taken it, or the question
+ * was for more. */
+int client_extent_result(struct client *c, uint64_t size, struct mob_err *err);
 
 /* ---- waiting ---- */
 /* In the storage of a thread that waits. Done when `needed` of its watches have fired. */

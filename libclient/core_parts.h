@@ -114,6 +114,7 @@ struct client {
     uint64_t extent_request; /* the open one, or 0 */
     uint64_t extent_requests;
     struct waiter *extent_waiters;
+    uint64_t extent_asked; /* bytes that the last request was for */
     struct mob_err extent_err;
     uint64_t marks; /* requests */
     struct waiter *mark_waiter;
@@ -156,6 +157,8 @@ int remote_watch_add(struct client *c, struct object *o, uint64_t process,
                      uint64_t now_ns) MOB_MUST_CHECK;
 void completions_free(struct client *c);
 int object_request(struct client *c, struct object *o);
+/* NULL when the user holds no reference to it, though tasks may. */
+struct object *object_held(struct client *c, struct mob_object id);
 void handle_obtained(struct client *c, struct object *o);
 int handle_reserve(struct client *c, uint32_t count);
 

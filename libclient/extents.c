@@ -7,7 +7,7 @@ enum { OBJECT_ALIGN = 64 };
 bool client_place(struct client *c, uint64_t size, uint64_t *offset)
 {
     uint64_t taken = (size + OBJECT_ALIGN - 1) / OBJECT_ALIGN * OBJECT_ALIGN;
-    for (uint32_t i = 0; i < c->extent_count; i++) {
+    for (uint32_t i = 0; c->failed == MOB_OK && i < c->extent_count; i++) {
         struct extent *e = &c->extents[i];
         if (taken >= size && e->size - e->used >= taken) {
             *offset = e->offset + e->used;
@@ -55,6 +55,7 @@ int client_extent_want(struct client *c, uint64_t size, struct waiter *w)
         if (rc != MOB_OK)
             return rc;
         c->extent_request = ++c->extent_requests;
+        c->extent_asked = size;
         c->extent_err.code = MOB_OK;
     }
     w->needed = 1;
@@ -64,9 +65,13 @@ int client_extent_want(struct client *c, uint64_t size, struct waiter *w)
     return MOB_OK;
 }
 
-int client_extent_result(struct client *c, struct mob_err *err)
+int client_extent_result(struct client *c, uint64_t size, struct mob_err *err)
 {
-    if (c->extent_err.code != MOB_OK && err != NULL)
+    /* That there is no room for much does not mean that there is none for less. */
+    if (c->extent_err.code == MOB_OK ||
+        (c->extent_err.code == MOB_ESTOREFULL && size < c->extent_asked))
+        return MOB_OK;
+    if (err != NULL)
         *err = c->extent_err;
     return c->extent_err.code;
 }

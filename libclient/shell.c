@@ -37,14 +37,11 @@ static int thread_start(struct shell *s, struct mob_err *err)
     if (error != 0)
         return mob_err_set(err, MOB_ESYSTEM, "cannot start the library's thread: %s",
                            strerrordesc_np(error));
-    s->thread_runs = true;
     return MOB_OK;
 }
 
-static void shell_fini(struct shell *s)
+static void shell_unmap(struct shell *s)
 {
-    if (s->thread_runs)
-        seat_thread_stop(s);
     while (s->peers != NULL) {
         struct shell_peer *p = s->peers;
         s->peers = p->next;
@@ -52,31 +49,35 @@ static void shell_fini(struct shell *s)
         buffer_fini(&p->in);
         free(p);
     }
-    client_destroy(s->core);
+    s->node_gone = true;
     buffer_fini(&s->in);
-    for (struct shell_extent *e = s->extents; e < s->extents + SHELL_EXTENTS; e++)
+    for (struct shell_extent *e = s->extents; e < s->extents + SHELL_EXTENTS; e++) {
         if (e->memory != NULL)
             munmap(e->memory, e->size);
+        *e = (struct shell_extent){0};
+    }
     if (s->arena != NULL)
         munmap(s->arena, s->connection->welcome.arena_bytes);
+    s->arena = NULL;
     if (s->completion_fd >= 0)
         close(s->completion_fd);
-    pthread_mutex_destroy(&s->lock);
+    s->completion_fd = -1;
 }
 
 int shell_open(struct shell *s, struct connection *connection, const struct client_config *config,
                struct mob_err *err)
 {
-    *s =
-        (struct shell){.connection = connection, .completion_fd = -1, .run_thread = pthread_self()};
+    client_destroy(s->core); /* of an earlier time */
+    *s = (struct shell){.connection = connection, .completion_fd = -1};
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->left, NULL);
     int rc = client_create(&s->core, config, err);
     if (rc == MOB_OK)
         rc = arena_map(s, err);
     if (rc == MOB_OK)
         rc = thread_start(s, err);
     if (rc != MOB_OK)
-        shell_fini(s);
+        shell_unmap(s);
     return rc;
 }
 
@@ -104,8 +105,15 @@ void shell_close(struct shell *s)
     client_fail_all(s->core, MOB_ESHUTDOWN, "mob_shutdown was called", shell_now_ns());
     if (peer_send(client_node(s->core), goodbye, &(struct msg_goodbye){MOB_OK}) != MOB_OK)
         s->node_gone = true; /* no memory for it: the closed socket says the same */
-    shell_unlock(s);
-    shell_fini(s);
+    turn_flush(s, false);
+    seat_wake_woken(s);
+    while (s->inside > 0)
+        pthread_cond_wait(&s->left, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    seat_thread_stop(s);
+    shell_lock(s);
+    shell_unmap(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- calls ---- */
@@ -118,6 +126,13 @@ void shell_unlock(struct shell *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* (locked) shell_close waits until nobody needs the rings and mappings any more. */
+static void inside_leave(struct shell *s)
+{
+    if (--s->inside == 0)
+        pthread_cond_signal(&s->left);
+}
+
 static bool waiter_done(struct shell *s, void *what)
 {
     (void)s;
@@ -128,7 +143,9 @@ int shell_wait(struct shell *s, struct waiter *w, uint64_t deadline_ns)
 {
     struct sleeper self = {.word = 1};
     w->shell = &self;
+    s->inside++;
     int rc = seat_wait(s, waiter_done, w, &self, deadline_ns);
+    inside_leave(s);
     w->shell = NULL;
     return rc;
 }
@@ -155,6 +172,8 @@ struct run *shell_next_run(struct shell *s)
         if (r != NULL) {
             turn_mark_run(s, r);
             turn_flush(s, true); /* the bells of earlier answers may wait a little longer */
+            seat_wake_woken(s);
+            seat_unpark(s);
             pthread_mutex_unlock(&s->lock);
             return r;
         }
@@ -190,13 +209,14 @@ const void *shell_arena(const struct shell *s, uint64_t offset, uint64_t size)
 }
 
 /* (locked) The writable mapping of the extent that has `offset`; made on first use. Held until
- * writing_done. */
+ * writing_end. */
 static struct shell_extent *writing_begin(struct shell *s, uint64_t offset, struct mob_err *err)
 {
     struct shell_extent *unused = NULL;
     for (struct shell_extent *e = s->extents; e < s->extents + SHELL_EXTENTS; e++) {
         if (e->memory != NULL && offset >= e->offset && offset < e->offset + e->size) {
             e->writers++;
+            s->inside++;
             return e;
         }
         if (e->writers == 0 && (unused == NULL || e->memory == NULL))
@@ -217,7 +237,15 @@ static struct shell_extent *writing_begin(struct shell *s, uint64_t offset, stru
     if (unused->memory != NULL)
         munmap(unused->memory, unused->size);
     *unused = (struct shell_extent){p, start, size, 1};
+    s->inside++;
     return unused;
+}
+
+/* (locked) */
+static void writing_end(struct shell *s, struct shell_extent *e)
+{
+    e->writers--;
+    inside_leave(s);
 }
 
 /* (locked) A place for `size` bytes; waits until the node has given room or said that there is
@@ -232,7 +260,7 @@ static int place_find(struct shell *s, uint64_t size, uint64_t *offset, struct m
         if (rc != MOB_OK)
             return mob_err_set(err, rc, "no room was asked for %zu bytes: %s", (size_t)size,
                                mob_error_text(rc));
-        rc = client_extent_result(s->core, err);
+        rc = client_extent_result(s->core, size, err);
         if (rc != MOB_OK)
             return rc;
     }
@@ -256,7 +284,7 @@ int shell_store(struct shell *s, const struct view *pieces, uint32_t count, uint
         if (pieces[i].size != 0)
             memcpy(at, pieces[i].data, pieces[i].size);
     shell_lock(s);
-    e->writers--;
+    writing_end(s, e);
     shell_unlock(s);
     return MOB_OK;
 }
@@ -278,10 +306,10 @@ int shell_reserve(struct shell *s, uint64_t size, struct mob_err *err)
     uint64_t before = (uintptr_t)memory % (uintptr_t)sysconf(_SC_PAGESIZE);
     if (madvise(memory - before, size + before, MADV_POPULATE_WRITE) != 0)
         rc = mob_err_system(err, "cannot populate %zu bytes of the object store", (size_t)size);
-    shell_lock(s);
-    e->writers--;
     /* Readers of this process see the pages without faulting one by one. */
     madvise(s->arena + offset - before, size + before, MADV_POPULATE_READ);
+    shell_lock(s);
+    writing_end(s, e);
     shell_unlock(s);
     return rc;
 }

@@ -263,7 +263,7 @@ static int args_check(struct client *c, const struct submit *s, uint32_t *awaite
         const struct submit_arg *a = &s->args[i];
         if (a->kind == SUBMIT_VALUE)
             continue;
-        struct object *o = objects_find(c->objects, a->object);
+        struct object *o = object_held(c, a->object);
         if (o == NULL)
             return mob_err_set(err, MOB_ENOOBJECT,
                                "argument %" PRIu32

@@ -88,6 +88,17 @@ int client_borrow(struct client *c, struct mob_object id)
     return MOB_OK;
 }
 
+struct object *object_held(struct client *c, struct mob_object id)
+{
+    struct object *o = objects_find(c->objects, id);
+    return o != NULL && o->handles > 0 ? o : NULL;
+}
+
+bool client_holds(struct client *c, struct mob_object id)
+{
+    return object_held(c, id) != NULL;
+}
+
 enum object_look client_look(struct client *c, struct mob_object id, struct value *out)
 {
     struct object *o = objects_find(c->objects, id);
@@ -367,7 +378,7 @@ int client_watch(struct client *c, struct mob_object id, struct watch *w, struct
                  uint64_t now_ns)
 {
     *w = (struct watch){.kind = WATCH_WAITER, .waiter = waiter};
-    struct object *o = objects_find(c->objects, id);
+    struct object *o = object_held(c, id);
     int rc = object_expect(c, o);
     if (rc != MOB_OK)
         return rc;
@@ -432,7 +443,7 @@ int remote_watch_add(struct client *c, struct object *o, uint64_t process, uint6
 
 int client_completion_watch(struct client *c, struct mob_object id, uint64_t now_ns)
 {
-    struct object *o = objects_find(c->objects, id);
+    struct object *o = object_held(c, id);
     int rc = object_expect(c, o);
     if (rc != MOB_OK)
         return rc;

@@ -29,6 +29,7 @@ struct thread {
     struct mob_object waited[WAITS_MAX];
     uint32_t waited_count;
     bool waiting, blocked, timed_out, room_asked;
+    uint64_t room_size;
     uint64_t wait_number; /* tells an old wake-up from the one that counts */
 
     /* a driver's */

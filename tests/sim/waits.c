@@ -132,6 +132,7 @@ void thread_wait_room(struct sim *s, struct thread *t, uint64_t size)
         sim_fail(s, "%s cannot ask for room in the store", t->process->name);
     TRACE(s, t->process, "waits for room for %" PRIu64 " bytes", size);
     t->room_asked = true;
+    t->room_size = size;
     wait_begin(s, t);
 }
 
@@ -140,7 +141,7 @@ bool thread_room_refused(struct sim *s, struct thread *t)
     struct mob_err err;
     bool asked = t->room_asked;
     t->room_asked = false;
-    if (!asked || client_extent_result(t->process->client, &err) == MOB_OK)
+    if (!asked || client_extent_result(t->process->client, t->room_size, &err) == MOB_OK)
         return false;
     TRACE(s, t->process, "was refused room: %s", err.text);
     if (err.code != MOB_ESTOREFULL)

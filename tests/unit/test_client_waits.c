@@ -421,7 +421,7 @@ MOB_TEST(extent_is_filled)
     assert_non_null(client_next_woken(k->core));
     assert_non_null(client_next_woken(k->core));
     assert_null(client_next_woken(k->core));
-    assert_int_equal(client_extent_result(k->core, NULL), MOB_OK);
+    assert_int_equal(client_extent_result(k->core, UINT64_MAX, NULL), MOB_OK);
     assert_true(client_place(k->core, 100, &at));
     assert_int_equal(at, 8192);
     assert_true(client_place(k->core, 1, &at));
@@ -450,14 +450,19 @@ MOB_TEST(full_store_is_said)
     KIT_SAYS(k, KIT_NODE, extent_grant, .request = 1, .code = MOB_ESTOREFULL,
              .text = view_of("9 of 10 bytes are used"));
     assert_ptr_equal(client_next_woken(k->core), &w);
-    assert_int_equal(client_extent_result(k->core, &err), MOB_ESTOREFULL);
+    assert_int_equal(client_extent_result(k->core, UINT64_MAX, &err), MOB_ESTOREFULL);
     assert_string_equal(err.text, "9 of 10 bytes are used");
     uint64_t at;
     assert_false(client_place(k->core, UINT64_MAX - 3, &at));
     assert_int_equal(client_extent_want(k->core, 10, &w), MOB_OK);
     kit_settle(k);
     kit_expect(k, KIT_NODE, "extent_want request=2 ");
-    assert_int_equal(client_extent_result(k->core, NULL), MOB_OK);
+    assert_int_equal(client_extent_result(k->core, UINT64_MAX, NULL), MOB_OK);
+    /* One who needs less than what was refused asks for himself. */
+    KIT_SAYS(k, KIT_NODE, extent_grant, .request = 2, .code = MOB_ESTOREFULL,
+             .text = view_of("9 of 10 bytes are used"));
+    assert_int_equal(client_extent_result(k->core, 9, NULL), MOB_OK);
+    assert_int_equal(client_extent_result(k->core, 10, NULL), MOB_ESTOREFULL);
     kit_destroy(k);
 }
 
@@ -474,7 +479,7 @@ MOB_TEST(extents_outside_are_refused)
     assert_false(w.done);
     KIT_SAYS(k, KIT_NODE, extent_grant, .request = 1, .offset = KIT_ARENA - 4096, .size = 8192);
     assert_true(w.done);
-    assert_int_equal(client_extent_result(k->core, NULL), MOB_EPROTO);
+    assert_int_equal(client_extent_result(k->core, UINT64_MAX, NULL), MOB_EPROTO);
     assert_false(client_place(k->core, 1, &at));
     kit_destroy(k);
 }
@@ -509,7 +514,7 @@ MOB_TEST(extent_waiters_wake_at_the_end)
     client_fail_all(k->core, MOB_ESHUTDOWN, "over", k->now_ns);
     kit_settle(k);
     assert_true(w.done);
-    assert_int_equal(client_extent_result(k->core, &err), MOB_ESHUTDOWN);
+    assert_int_equal(client_extent_result(k->core, UINT64_MAX, &err), MOB_ESHUTDOWN);
     assert_string_equal(err.text, "over");
     assert_int_equal(client_extent_want(k->core, 100, &w), MOB_ESHUTDOWN);
     kit_destroy(k);
