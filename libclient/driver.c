@@ -133,9 +133,10 @@ int mob_init(int *argc, char ***argv, const struct mob_config *config)
 
 void mob_shutdown(void)
 {
-    if (process.role != PROCESS_DRIVER || process_enter(NULL) == NULL)
+    enum process_role role = PROCESS_DRIVER;
+    if (process_enter(NULL) == NULL ||
+        !atomic_compare_exchange_strong(&process.role, &role, PROCESS_CLOSED))
         return;
-    process.role = PROCESS_CLOSED;
     shell_close(&process.shell);
     connection_close(&process.connection);
     cluster_stop();

@@ -34,13 +34,13 @@ void process_begin(enum process_role role)
 
 struct shell *process_enter(struct mob_error *err)
 {
-    if (__builtin_expect(
-            (process.role == PROCESS_DRIVER || process.role == PROCESS_WORKER) && *alive == 1, 1))
+    enum process_role role = process.role;
+    if (__builtin_expect((role == PROCESS_DRIVER || role == PROCESS_WORKER) && *alive == 1, 1))
         return &process.shell;
-    if (process.role == PROCESS_CLOSED)
+    if (role == PROCESS_CLOSED)
         error_set(err, MOB_ESHUTDOWN,
                   "mob_shutdown was called: nothing more can be done in this process");
-    else if (process.role == PROCESS_NONE)
+    else if (role == PROCESS_NONE)
         error_set(err, MOB_ENOTINIT, "the library is not initialised: call mob_init first");
     else
         error_set(err, MOB_EFORKED,

@@ -10,7 +10,7 @@
 enum process_role { PROCESS_NONE, PROCESS_DRIVER, PROCESS_WORKER, PROCESS_CLOSED };
 
 extern struct process {
-    enum process_role role;
+    _Atomic enum process_role role;
     struct shell shell;
     struct connection connection;
     struct mob_config config;

@@ -3,17 +3,22 @@
  * All that is read to decide to sleep is read under the lock, and whoever changes it does so under
  * the lock:
  *  - the holder of the seat sleeps on the doorbell: it prepares under the lock, rechecks the rings,
- * lets go of the lock and sleeps; peers ring the bell; threads of this process that make its waiter
- * done, want the seat or bring its deadline forward ring it too (seat_disturb);
+ *    lets go of the lock and sleeps. Peers ring the bell; threads of this process that make its
+ *    waiter done, want the seat or bring its deadline forward ring it too (seat_disturb). One that
+ *    fills a ring meanwhile looks again for the one that sleeps (ring_send in turn.c).
  *  - other waiting threads sleep each on the word of their sleeper, set to 0 under the lock; it is
- * set to 1 by whoever makes its waiter done or gives it the seat. The seat is handed over, never
- * raced for: the holder that leaves wakes the oldest sleeper, which takes it.
+ *    set to 1 by whoever makes its waiter done or gives it the seat.
+ * Whoever leaves seat_wait while the seat is free passes it on: to the oldest sleeper, else to the
+ * library thread if that is parked. Also one that only came to take the seat, and found itself done.
  *
- * The library thread drives only when nobody else has for a millisecond: it looks every millisecond
- * while there is activity, and parks, without a time-out, while a user's thread keeps the seat
- * asleep. So it costs a busy process next to nothing and an idle one nothing. Rejected: an I/O
- * thread that always drives (two more wake-ups for each answer: 70 us against 30), and a thread
- * that steals the doorbell from a sleeping one (two sleepers on one futex word). */
+ * The library thread drives only when nobody else has for a millisecond. While there is activity it
+ * looks every millisecond, and reads the rings then if nobody else does: a program that only
+ * submits would never hear of a lease. It parks while a user's thread keeps the seat asleep. So it
+ * costs a busy process next to nothing, and an idle one a look at its node twice a second.
+ * Rejected: an I/O thread that always drives (two more wake-ups for each answer: 70 us against 30),
+ * and a thread that steals the doorbell from a sleeping one (two sleepers on one futex word).
+ *
+ * tests/model/seat.pml checks it. */
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -87,17 +92,22 @@ static void seat_disturb(struct shell *s)
         doorbell_ring_own(&s->connection->bell);
 }
 
+static void sleeper_wake(struct shell *s, struct sleeper *who)
+{
+    if (who == s->seat_sleeper)
+        seat_disturb(s);
+    else
+        word_wake(&who->word);
+}
+
 void seat_wake_woken(struct shell *s)
 {
     struct waiter *w;
-    while ((w = client_next_woken(s->core)) != NULL) {
-        if (w == s->seat_waiter)
-            seat_disturb(s);
-        else if (w->shell != NULL)
-            word_wake(&((struct sleeper *)w->shell)->word);
-    }
+    while ((w = client_next_woken(s->core)) != NULL)
+        if (w->shell != NULL)
+            sleeper_wake(s, w->shell);
     if (s->run_sleeper != NULL && client_run_ready(s->core))
-        word_wake(&s->run_sleeper->word);
+        sleeper_wake(s, s->run_sleeper);
     if (s->seat_asleep && client_deadline(s->core) < s->seat_deadline_ns)
         seat_disturb(s);
 }
@@ -140,19 +150,29 @@ static void seat_turn(struct shell *s, uint64_t deadline_ns)
     int rc = doorbell_sleep(bell, look_ns < s->seat_deadline_ns ? look_ns : s->seat_deadline_ns);
     pthread_mutex_lock(&s->lock);
     s->seat_asleep = false;
-    if (rc !=
-        MOB_OK) /* late, so nothing was heard for a while; rung: the caller looks at the rings */
+    if (rc != MOB_OK) /* late: nothing was heard for a while. Else the caller looks at the rings. */
         node_look(s);
+}
+
+void seat_unpark(struct shell *s)
+{
+    if (s->thread_parked)
+        word_wake(&s->thread_word);
+}
+
+static void seat_pass_on(struct shell *s)
+{
+    if (s->sleepers != NULL)
+        word_wake(&s->sleepers->word);
+    else
+        seat_unpark(s);
 }
 
 static void seat_leave(struct shell *s)
 {
     s->seat = SEAT_FREE;
-    s->seat_waiter = NULL;
-    if (s->sleepers != NULL)
-        word_wake(&s->sleepers->word);
-    else if (s->thread_parked)
-        word_wake(&s->thread_word);
+    s->seat_sleeper = NULL;
+    seat_pass_on(s);
 }
 
 /* Wait until done() says so. With the lock; it is let go while this thread sleeps. */
@@ -171,11 +191,11 @@ int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what,
         s->activity++;
         if (s->seat == SEAT_FREE) {
             s->seat = SEAT_USER;
+            s->seat_sleeper = self;
             held = true;
             sleeper_remove(s, self);
         }
         if (held) {
-            s->seat_waiter = s->run_sleeper == self ? NULL : what;
             seat_turn(s, deadline_ns);
             continue;
         }
@@ -194,8 +214,8 @@ int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what,
     s->activity++;
     if (held)
         seat_leave(s);
-    else if (s->seat == SEAT_FREE && s->sleepers != NULL)
-        word_wake(&s->sleepers->word); /* the seat may have been given to us */
+    else if (s->seat == SEAT_FREE)
+        seat_pass_on(s); /* it may have been given to us */
     return rc;
 }
 
@@ -208,13 +228,25 @@ static uint64_t library_deadline(const struct shell *s)
     return client_runs_now(s->core) ? shell_now_ns() + 10 * TICK_NS : UINT64_MAX;
 }
 
+/* A task that has run for a tick is long: what is queued behind it goes back, and the bells of the
+ * answers before it are rung. */
+static void library_look(struct shell *s, bool reads)
+{
+    if (client_runs_now(s->core) && shell_now_ns() - s->run_clock_ns >= TICK_NS)
+        client_run_is_long(s->core);
+    if (reads)
+        (void)turn_read(s);
+    turn_flush(s, false);
+    seat_wake_woken(s);
+}
+
 /* Nobody has called or driven for a tick: drive until a user's thread wants the seat or calls
- * again. A task that runs now has run for that long, too. */
+ * again. */
 static void library_drive(struct shell *s)
 {
     uint64_t seen = s->activity;
     s->seat = SEAT_LIBRARY;
-    client_run_is_long(s->core);
+    client_run_is_long(s->core); /* it has run for that tick */
     while (!s->stop && !s->seat_wanted && s->activity == seen) {
         seat_turn(s, library_deadline(s));
         /* Without the lock: a thread that prints holds the stream's and may want ours. */
@@ -226,12 +258,16 @@ static void library_drive(struct shell *s)
     seat_leave(s);
 }
 
+/* Parked: a user's thread has the seat and sleeps; it wakes us when it leaves. */
 static void library_nap(struct shell *s, bool parked)
 {
+    uint64_t deadline_ns = parked ? library_deadline(s) : shell_now_ns() + TICK_NS;
     s->thread_parked = parked;
     atomic_store(&s->thread_word, 0);
     pthread_mutex_unlock(&s->lock);
-    word_sleep(&s->thread_word, parked ? UINT64_MAX : shell_now_ns() + TICK_NS);
+    if (parked)
+        output_flush_free();
+    word_sleep(&s->thread_word, deadline_ns);
     pthread_mutex_lock(&s->lock);
     s->thread_parked = false;
 }
@@ -242,15 +278,14 @@ void *seat_library_thread(void *shell)
     uint64_t seen = UINT64_MAX;
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
-        bool quiet = s->activity == seen;
+        bool quiet = s->activity == seen, unused = s->seat == SEAT_FREE && s->sleepers == NULL;
         seen = s->activity;
-        if (!quiet)
-            library_nap(s, false);
-        else if (s->seat == SEAT_FREE && s->sleepers == NULL)
+        if (quiet && unused) {
             library_drive(s);
-        else
-            library_nap(
-                s, true); /* a user's thread has the seat and sleeps: it wakes us when it leaves */
+        } else {
+            library_look(s, unused);
+            library_nap(s, quiet);
+        }
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;

@@ -57,16 +57,17 @@ struct shell {
     bool seat_asleep;          /* the holder is in, or about to enter, doorbell_sleep */
     bool seat_wanted;          /* the library thread shall leave it */
     uint64_t seat_deadline_ns; /* until when the holder sleeps */
-    struct waiter *seat_waiter;
+    struct sleeper *seat_sleeper; /* the holder's, if it is a user's thread */
     struct sleeper *sleepers;    /* threads that want the seat, oldest first */
     struct sleeper *run_sleeper; /* the worker's main thread, when it is among them */
     uint64_t activity;           /* grows with each call and each turn */
 
     pthread_t thread;
-    bool thread_runs, thread_parked, stop;
+    bool thread_parked, stop;
+    uint32_t inside; /* threads that wait, or write into the arena */
+    pthread_cond_t left; /* none is inside */
     _Atomic uint32_t thread_word;
 
-    pthread_t run_thread;  /* worker: the thread that runs tasks */
     uint64_t run_clock_ns; /* the last look at the clock of the thread that runs tasks */
     uint64_t bells_owed_since_ns;
     int completion_fd;     /* eventfd, or -1 */
@@ -81,8 +82,9 @@ uint64_t shell_coarse_ns(void);
  * caller's. */
 int shell_open(struct shell *s, struct connection *connection, const struct client_config *config,
                struct mob_err *err) MOB_MUST_CHECK;
-/* Say goodbye, stop the thread, free everything but the connection's descriptors, which
- * connection_close frees. All calls that wait end with MOB_ESHUTDOWN first. */
+/* Say goodbye, stop the thread, unmap everything but the connection, which connection_close closes.
+ * All calls that wait end with MOB_ESHUTDOWN first. The lock and the core, in which everything has
+ * failed, stay until the next shell_open, for threads that are on their way in. */
 void shell_close(struct shell *s);
 
 static inline void shell_lock(struct shell *s)
@@ -117,6 +119,8 @@ void *seat_library_thread(void *shell);
 int seat_wait(struct shell *s, bool (*done)(struct shell *, void *), void *what,
               struct sleeper *self, uint64_t deadline_ns) MOB_MUST_CHECK;
 void seat_wake_woken(struct shell *s);
+/* The library thread shall look up: a run has begun. */
+void seat_unpark(struct shell *s);
 void seat_thread_stop(struct shell *s);
 
 /* ---- turn.c, for seat.c ---- */

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "libclient/shell.h"
-#include "protocol/memory.h"
+#include "protocol/fence.h"
 
 enum { READ_MAX = 256 << 10 }; /* bytes that one turn takes out of one ring */
 
@@ -170,7 +170,8 @@ bool turn_pending(struct shell *s)
     bool writes = s->node_gone || peer_backlog(client_node(s->core)) == 0;
     for (struct shell_peer *p = s->peers; p != NULL; p = p->next)
         if (ring_readable(&p->link.ring) > 0 ||
-            (writes && !ring_revoked(&p->link.ring) && ring_pending(&p->link.ring)))
+            (writes && !ring_revoked(&p->link.ring) && !ring_broken(&p->link.ring) &&
+             ring_pending(&p->link.ring)))
             return true;
     return false;
 }
@@ -185,12 +186,22 @@ void turn_mark_run(struct shell *s, const struct run *r)
 
 /* ---- out ---- */
 
-static bool ring_send(struct ring_end *ring, struct peer *p)
+/* Returns whether the reader's bell must be rung. A short write is for the holder of the seat to
+ * go on with when there is room. One that sleeps has looked before it; so we look in its place. */
+static bool ring_send(struct shell *s, struct ring_end *ring, struct peer *p)
 {
-    size_t n = ring_write(ring, buffer_head(&p->out), peer_backlog(p));
-    if (n > 0)
-        peer_gone(p, n);
-    return n > 0;
+    bool any = false, again = true;
+    while (again) {
+        size_t n = ring_write(ring, buffer_head(&p->out), peer_backlog(p));
+        if (n > 0)
+            peer_gone(p, n);
+        any |= n > 0;
+        again = peer_backlog(p) > 0 && s->seat_asleep;
+        if (again)
+            fence_full();
+        again = again && ring_writable(ring) > 0;
+    }
+    return any;
 }
 
 static void bells_ring(struct shell *s)
@@ -223,11 +234,11 @@ void turn_flush(struct shell *s, bool bells_may_wait)
         continue; /* a few peers: looking at each costs less than keeping lists in step */
     struct peer *node = client_node(s->core);
     if (!s->node_gone && peer_backlog(node) > 0)
-        s->node_bell_owed |= ring_send(&s->connection->ring, node);
+        s->node_bell_owed |= ring_send(s, &s->connection->ring, node);
     for (struct shell_peer *p = s->peers; p != NULL && (s->node_gone || peer_backlog(node) == 0);
          p = p->next)
         if (p->peer != NULL && peer_backlog(p->peer) > 0)
-            p->bell_owed |= ring_send(&p->link.ring, p->peer);
+            p->bell_owed |= ring_send(s, &p->link.ring, p->peer);
     if (!bells_may_wait)
         bells_ring(s);
     completions_signal(s);

@@ -55,8 +55,8 @@ static pthread_t task_thread;
 
 bool worker_runs_here(void)
 {
-    return process.role == PROCESS_WORKER && task.run != NULL &&
-           pthread_equal(task_thread, pthread_self());
+    return process.role == PROCESS_WORKER && pthread_equal(task_thread, pthread_self()) &&
+           task.run != NULL;
 }
 
 bool mob_is_worker(void)
