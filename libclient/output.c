@@ -5,11 +5,17 @@
  * and all that names them; code that has kept the old FILE pointers (C++'s cout) goes to the
  * descriptors, line by line.
  *
+ * The library's thread looks at the sinks without a lock, and before they are installed: `file` is
+ * published when all is in place, and `held_size` says what is in `held`. It is changed with the
+ * stream's lock held, last of all, so that whoever takes the lock next and reads it first sees the
+ * bytes; sanitizers do not see stdio's locks, and take its word.
+ *
  * Rejected: a pipe read by a thread of the worker, which costs two system calls for each line and
  * loses which task printed it. */
 #include "libclient/output.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -18,8 +24,9 @@
 
 struct sink {
     int stream;
-    FILE *file, *before;
-    size_t held_size;
+    FILE *_Atomic file;
+    FILE *before;
+    _Atomic size_t held_size;
     char held[OUTPUT_BYTES_MAX];
     char buffer[4096]; /* stdio's */
 };
@@ -36,13 +43,15 @@ static void sink_emit(struct sink *s, size_t size)
     if (size == 0)
         return;
     output.emit(s->stream, s->held, size, output.context);
-    s->held_size -= size;
-    memmove(s->held, s->held + size, s->held_size);
+    size_t rest = s->held_size - size;
+    memmove(s->held, s->held + size, rest);
+    s->held_size = rest;
 }
 
 static size_t whole_lines(const struct sink *s)
 {
-    const char *last = memrchr(s->held, '\n', s->held_size);
+    size_t size = s->held_size;
+    const char *last = memrchr(s->held, '\n', size);
     return last != NULL ? (size_t)(last - s->held) + 1 : 0;
 }
 
@@ -56,10 +65,10 @@ static ssize_t on_write(void *cookie, const char *bytes, size_t size)
             size_t lines = whole_lines(s);
             sink_emit(s, lines > 0 ? lines : s->held_size);
         }
-        size_t room = sizeof s->held - s->held_size;
+        size_t at = s->held_size, room = sizeof s->held - at;
         size_t n = size - done < room ? size - done : room;
-        memcpy(s->held + s->held_size, bytes + done, n);
-        s->held_size += n;
+        memcpy(s->held + at, bytes + done, n);
+        s->held_size = at + n;
         done += n;
     }
     return (ssize_t)size;
@@ -71,11 +80,12 @@ static int sink_open(struct sink *s, FILE **variable, int mode, struct mob_err *
     fflush(s->before);
     /* What is in it now is out; from here on it must not hold back what _exit would lose. */
     setvbuf(s->before, NULL, _IOLBF, 0);
-    s->file = fopencookie(s, "w", (cookie_io_functions_t){.write = on_write});
-    if (s->file == NULL)
+    FILE *file = fopencookie(s, "w", (cookie_io_functions_t){.write = on_write});
+    if (file == NULL)
         return mob_err_set(err, MOB_ENOMEM, "replacing the stream %d of stdio", s->stream);
-    setvbuf(s->file, s->buffer, mode, sizeof s->buffer);
-    *variable = s->file;
+    setvbuf(file, s->buffer, mode, sizeof s->buffer);
+    *variable = file;
+    s->file = file;
     return MOB_OK;
 }
 
@@ -90,8 +100,8 @@ int output_install(output_emit *emit, void *context, struct report *report, stru
 
 static bool sink_pending(const struct sink *s)
 {
-    return s->file != NULL &&
-           (__fpending(s->file) > 0 || s->held_size > 0 || __fpending(s->before) > 0);
+    FILE *file = s->file;
+    return file != NULL && (__fpending(file) > 0 || s->held_size > 0 || __fpending(s->before) > 0);
 }
 
 static void sink_flush(struct sink *s, bool all)

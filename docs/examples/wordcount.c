@@ -215,6 +215,8 @@ static bool check(mob_bytes text, struct counts c)
                 memcmp(plain.words.data, c.words.data, c.words.size) == 0 &&
                 memcmp(plain.times.data, c.times.data, c.times.count * sizeof(uint64_t)) == 0;
     printf("a plain count in this process: %s\n", same ? "the same" : "DIFFERENT");
+    mob_free((void *)plain.words.data);
+    mob_free((void *)plain.times.data);
     return same;
 }
 
@@ -244,6 +246,7 @@ int main(int argc, char **argv)
         if (checked)
             fwrite(chunk.data, 1, chunk.size, all);
     }
+    fts_close(tree);
     fclose(all);
     if (n == 0)
         return fprintf(stderr, "wordcount: no files to read in %s\n", paths[0]), 1;
@@ -260,6 +263,8 @@ int main(int argc, char **argv)
     words_print(c);
     workers_print(tasks, n);
     bool same = !checked || check(mob_bytes_of(text, size), c);
+    free(text);
+    free(tasks);
     mob_shutdown();
     return same ? 0 : 1;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "tests/support/processes.h"
+#include "tests/support/sanitizer.h"
 #include "tests/support/user.h"
 #include "tests/support/wait.h"
 
@@ -53,9 +54,23 @@ MOB_TEST(run_again_after_death)
     user_runs("api_failures", "again");
 }
 
-/* Kills workers of the program while its 500 tasks run; with `at_birth` every
- * other one as soon as it is seen (three in a row that do not get ready are an error of their own).
+/* A worker to kill: the newest, however young it is; or any that has run a task. 0: there is none.
  */
+static pid_t victim(struct program *driver, bool young, unsigned *seed)
+{
+    pid_t pids[PIDS_MAX];
+    unsigned n = user_workers(driver, pids, PIDS_MAX), ran = 0;
+    if (young)
+        return n > 0 ? pids[n - 1] : 0;
+    for (unsigned i = 0; i < n; i++)
+        if (user_worker_ignores(pids[i], SIGUSR2))
+            pids[ran++] = pids[i];
+    return ran > 0 ? pids[(unsigned)rand_r(seed) % ran] : 0;
+}
+
+/* Kills workers of the program while its 500 tasks run; with `at_birth` every other one as soon as
+ * it is seen. The others have run a task, since three in a row that do not get ready are an error
+ * of their own. */
 static void kill_workers(bool at_birth)
 {
     struct program *driver = user_start("api_failures", "killed", NULL);
@@ -63,13 +78,12 @@ static void kill_workers(bool at_birth)
     unsigned seed = (unsigned)wait_now_ns(), killed = 0;
     print_message("seed %u\n", seed);
     while (killed < KILLS && !program_ended(driver)) {
-        pid_t pids[PIDS_MAX];
-        unsigned n = 0;
-        if (!wait_until((n = user_workers(driver, pids, PIDS_MAX)) > 0 || program_ended(driver),
+        bool young = at_birth && killed % 2 == 1;
+        pid_t pid = 0;
+        if (!wait_until((pid = victim(driver, young, &seed)) != 0 || program_ended(driver),
                         10000) ||
-            n == 0)
+            pid == 0)
             break;
-        pid_t pid = pids[at_birth ? n - 1 : (unsigned)rand_r(&seed) % n];
         if (kill(pid, SIGKILL) == 0)
             killed++;
         wait_until(!processes_alive(pid), 5000);
@@ -95,6 +109,7 @@ MOB_TEST(kills_at_birth)
 
 int main(void)
 {
+    sanitizer_leave_signals();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failure_reaches_dependents),
         cmocka_unit_test(failure_at_the_start_of_a_long_chain),

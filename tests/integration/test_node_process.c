@@ -14,6 +14,7 @@
 #include "libclient/zygote.h"
 #include "protocol/clock.h"
 #include "tests/support/processes.h"
+#include "tests/support/sanitizer.h"
 #include "tests/support/program.h"
 #include "tests/support/toy.h"
 #include "tests/support/wait.h"
@@ -349,12 +350,6 @@ static bool expect_output(struct cluster *cluster, uint32_t stream, const char *
     return false;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool sanitized = true;
-#else
-static const bool sanitized = false;
-#endif
-
 /* ---- tests ---- */
 
 /* A driver is welcomed with all that it needs, and its task runs in a worker of its own program. */
@@ -496,10 +491,8 @@ static void crash_with(enum act what, uint32_t signal, const char *function)
     assert_int_equal(lost.code, MOB_EWORKERDIED);
     assert_int_equal(lost.lease, grant.lease);
     assert_int_equal(lost.running, 42);
-    if (!sanitized) {
-        assert_int_equal(lost.signal, signal);
-        assert_true(view_is(lost.function, function));
-    }
+    assert_int_equal(lost.signal, signal);
+    assert_true(view_is(lost.function, function));
     uint64_t dead = grant.worker;
     grant = lease(&cluster);
     assert_int_not_equal(grant.worker, dead);
@@ -533,10 +526,8 @@ MOB_TEST(abort_saves_output)
     run(&cluster, grant.worker, 5, ACT_ABORT);
     struct msg_lease_lost lost = expect_lost(&cluster);
     assert_true(view_is(lost.tail, "about to fail\n"));
-    if (!sanitized) {
-        assert_int_equal(lost.signal, SIGABRT);
-        assert_true(view_is(lost.function, "abort_here"));
-    }
+    assert_int_equal(lost.signal, SIGABRT);
+    assert_true(view_is(lost.function, "abort_here"));
     assert_true(expect_output(&cluster, 1, "half a line"));
     cluster_end(&cluster);
 }
@@ -782,7 +773,7 @@ MOB_TEST(figures)
     int64_t pss = processes_pss_bytes(program_pid(cluster.node));
     print_message("death to the next ready worker: %.2f ms; PSS of the node: %.1f MB\n",
                   (double)best_ns / 1e6, (double)pss / 1e6);
-    if (!sanitized)
+    if (sanitizer_lets_measure("PSS of the node"))
         assert_true(pss < 12 << 20);
     cluster_end(&cluster);
 }
@@ -791,6 +782,7 @@ int main(int argc, char **argv)
 {
     if (zygote_fd() >= 0)
         return program_main(argc, argv);
+    sanitizer_leave_signals();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(driver_is_welcomed),
         cmocka_unit_test(driver_with_a_descriptor),

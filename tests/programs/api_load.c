@@ -1,5 +1,6 @@
 /* api_load.c: very many tasks at once, and a worker that does not answer. */
 #include "tests/programs/check.h"
+#include "tests/support/sanitizer.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -46,7 +47,9 @@ static void queued(void)
         refs[i] = mob_remote(next, i);
     size_t each = (heap() - before) / MANY;
     printf("%zu bytes for each task\n", each);
-    CHECK(each <= BYTES_EACH_MAX + ARGUMENT_BYTES);
+    bool measured = sanitizer_lets_measure("bytes for each of 200,000 queued tasks");
+    if (measured)
+        CHECK(each <= BYTES_EACH_MAX + ARGUMENT_BYTES);
     fclose(fopen(gate_path(), "w"));
     CHECK(mob_get_all(refs, MANY, results, 3 * SOON) == MOB_OK);
     for (uint32_t i = 0; i < MANY; i++)
@@ -55,8 +58,11 @@ static void queued(void)
         mob_drop(refs[i]);
     size_t after = heap();
     printf("%zu bytes for all when they are dropped\n", after > before ? after - before : 0);
-    CHECK(after < before + (1 << 20));
+    if (measured)
+        CHECK(after < before + (1 << 20));
     unlink(gate_path());
+    free(refs);
+    free(results);
 }
 
 /* Calls at full speed; the test stops one of two workers meanwhile. Prints how many were done in

@@ -1,5 +1,6 @@
 /* api_values.c: values through a real cluster: large ones in place, and a store that is full. */
 #include "tests/programs/check.h"
+#include "tests/support/sanitizer.h"
 
 #include <malloc.h>
 
@@ -41,13 +42,15 @@ MOB_TASK(double, total, (mob_doubles, x))
         sum += x.data[i];
     if (!aligned(x.data))
         return -1;
-    return own_memory() > LARGE / 2 || own_memory() > before + LARGE / 4 ? -2 : sum;
+    bool copied = own_memory() > LARGE / 2 || own_memory() > before + LARGE / 4;
+    return copied && !SANITIZED ? -2 : sum;
 }
 
 static void large(void)
 {
     START(.cpus = 2);
     size_t count = LARGE / sizeof(double), before = own_memory();
+    bool measured = sanitizer_lets_measure("that a large array is nowhere copied");
     MOB_REF(mob_doubles) r = mob_remote(ramp, count);
     MOB_REF(double) sum = mob_remote(total, r);
     mob_doubles x, again;
@@ -58,12 +61,13 @@ static void large(void)
     CHECK(x.count == count && x.data == again.data && aligned(x.data));
     for (size_t i = 0; i < count; i += 1000)
         CHECK(x.data[i] == (double)i);
-    CHECK(own_memory() < before + LARGE / 4);
+    CHECK(own_memory() < before + LARGE / 4 || !measured);
 
     MOB_REF(mob_doubles) put = mob_put(mob_doubles, x);
     CHECK(mob_get(put, &again, SOON) == MOB_OK);
     CHECK(again.count == count && again.data != x.data && aligned(again.data));
-    CHECK(memcmp(again.data, x.data, LARGE) == 0 && own_memory() < before + LARGE / 4);
+    CHECK(memcmp(again.data, x.data, LARGE) == 0);
+    CHECK(own_memory() < before + LARGE / 4 || !measured);
     sum = mob_remote(total, put);
     mob_drop(put);
     mob_drop(r);

@@ -41,6 +41,14 @@ struct program *user_start(const char *program, const char *what, const char *mo
     return user_start_with(program, what, more, NULL);
 }
 
+/* What the program left out is in this test's output too. */
+static void repeat_skipped(struct program *p)
+{
+    const char *line = program_stdout(p);
+    for (; (line = strstr(line, "skipped: ")) != NULL; line += strcspn(line, "\n"))
+        print_message("%.*s\n", (int)strcspn(line, "\n"), line);
+}
+
 void user_ends(struct program *p, int status)
 {
     pid_t pid = program_pid(p);
@@ -49,6 +57,7 @@ void user_ends(struct program *p, int status)
     if (got != status || !gone)
         print_error("status %d, %u processes left; stdout:\n%sstderr:\n%s", got, program_others(p),
                     program_stdout(p), program_stderr(p));
+    repeat_skipped(p);
     program_destroy(p);
     assert_int_equal(got, status);
     assert_true(gone);
@@ -88,6 +97,20 @@ unsigned user_workers(const struct program *driver, pid_t *pids, unsigned pids_m
             strcmp(parent_name, own) == 0)
             pids[found++] = all[i];
     return found;
+}
+
+bool user_worker_ignores(pid_t worker, int number)
+{
+    char path[64], line[256];
+    unsigned long long ignored = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)worker);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "SigIgn: %llx", &ignored) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return (ignored >> (number - 1) & 1) != 0;
 }
 
 static bool directory_has(const char *path, const char *start)

@@ -19,8 +19,8 @@ struct program *user_start(const char *program, const char *what, const char *mo
 struct program *user_start_with(const char *program, const char *what, const char *more,
                                 const char *const env[]);
 
-/* Its exit status must be `status`, and nothing of its cluster may be left within 2 s. Destroys it.
- */
+/* Its exit status must be `status`, and nothing of its cluster may be left within 2 s. Repeats what
+ * it says to have skipped. Destroys it. */
 void user_ends(struct program *program, int status);
 
 /* Run one case of a program to its end, which must be status 0. */
@@ -28,6 +28,10 @@ void user_runs(const char *program, const char *what);
 
 /* The workers of this driver: processes with its name whose parent, the zygote, has it too. */
 unsigned user_workers(const struct program *driver, pid_t *pids, unsigned pids_max);
+
+/* Whether a task of this worker has called signal(`number`, SIG_IGN): tasks can say so that they
+ * have run. */
+bool user_worker_ignores(pid_t worker, int number);
 
 /* Nothing is left of the private cluster of process `driver`: no socket, no file below TMPDIR or in
  * /dev/shm. */

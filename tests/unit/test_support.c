@@ -46,6 +46,19 @@ MOB_TEST(program_reports_the_signal)
     program_destroy(program);
 }
 
+/* SIGINT ends a program also when the one that starts it ignores it, as in the background of a
+ * shell. */
+MOB_TEST(program_can_be_interrupted)
+{
+    signal(SIGINT, SIG_IGN);
+    struct program *program = shell_start("echo ready; exec tail -f /dev/null");
+    signal(SIGINT, SIG_DFL);
+    assert_true(wait_until(strcmp(program_stdout(program), "ready\n") == 0, 5000));
+    program_signal(program, SIGINT);
+    assert_int_equal(program_wait(program, 5000), 128 + SIGINT);
+    program_destroy(program);
+}
+
 /* The variables given to a program are in its environment. */
 MOB_TEST(program_gets_its_environment)
 {
@@ -99,6 +112,7 @@ int main(void)
         cmocka_unit_test(program_captures_output_and_status),
         cmocka_unit_test(program_kills_the_whole_tree_at_its_time_limit),
         cmocka_unit_test(program_reports_the_signal),
+        cmocka_unit_test(program_can_be_interrupted),
         cmocka_unit_test(program_gets_its_environment),
         cmocka_unit_test(processes_finds_descendants),
         cmocka_unit_test(wait_until_gives_up),
