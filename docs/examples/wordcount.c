@@ -124,7 +124,7 @@ static void *must(void *memory)
     return memory;
 }
 
-/* The text of the next files, a megabyte or more, for the caller to free; empty at the end. */
+/* The text of the next files, a megabyte or more, for the caller to free; nothing at the end. */
 static mob_bytes chunk_read(FTS *tree)
 {
     char *text, block[65536];
@@ -141,7 +141,11 @@ static mob_bytes chunk_read(FTS *tree)
         fclose(file);
     }
     fclose(chunk);
-    return mob_bytes_of(must(text), size);
+    must(text);
+    if (size > 0)
+        return mob_bytes_of(text, size);
+    free(text);
+    return mob_bytes_of(NULL, 0);
 }
 
 /* Show how many tasks have ended until all have: a bar on a terminal, else a line now and then. */

@@ -32,27 +32,28 @@ MOB_TEST(whole_lines_with_the_task_in_front)
 {
     struct program *p = user_start("api_output", "shown", NULL);
     assert_int_equal(program_wait(p, 30000), 0);
-    int out = count_lines(program_stdout(p), "(chatter, worker %d) task %d line %d%n");
-    int err = count_lines(program_stderr(p), "(chatter, worker %d) problem %d of %d%n");
+    const char *shown = program_stdout(p), *complaints = program_stderr(p);
+    int out = count_lines(shown, "(chatter, worker %d) task %d line %d%n");
+    int err = count_lines(complaints, "(chatter, worker %d) problem %d of %d%n");
     int rest = 0, which;
-    for (const char *at = program_stdout(p); (at = strstr(at, "no line end")) != NULL; at++)
+    for (const char *at = shown; (at = strstr(at, "no line end")) != NULL; at++)
         rest += sscanf(at, "no line end %d", &which);
-    const char *row = strstr(program_stdout(p), "abcdefgh");
+    const char *row = strstr(shown, "abcdefgh");
     if (out != TASKS * LINES || err != TASKS * LINES || rest != TASKS)
-        print_error("%d, %d, %d lines; stdout:\n%s\nstderr:\n%s", out, err, rest, program_stdout(p),
-                    program_stderr(p));
+        print_error("%d, %d, %d lines; stdout:\n%s\nstderr:\n%s", out, err, rest, shown,
+                    complaints);
     assert_int_equal(out, TASKS * LINES);
     assert_int_equal(err, TASKS * LINES);
     assert_int_equal(rest, TASKS);
     assert_non_null(row);
     assert_true(strcspn(row, "\n") >= 3000);
-    assert_true(row > program_stdout(p) + 2 && row[-1] == ' ' && row[-2] == ')');
-    const char *raw = strstr(program_stdout(p), ") raw\n");
+    assert_true(row > shown + 2 && row[-1] == ' ' && row[-2] == ')');
+    const char *raw = strstr(shown, ") raw\n");
     assert_non_null(raw);
-    while (raw > program_stdout(p) && raw[-1] != '\n')
+    while (raw > shown && raw[-1] != '\n')
         raw--;
     assert_int_equal(strncmp(raw, "(long_line, worker ", strlen("(long_line, worker ")), 0);
-    assert_int_equal(line_count(program_stdout(p)), TASKS * (LINES + 1) + 2);
+    assert_int_equal(line_count(shown), TASKS * (LINES + 1) + 2);
     user_ends(p, 0);
 }
 
