@@ -9,10 +9,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zmq.h>
+
+enum { CLOSINGS = 2000 };
 
 static struct transport *listen_at(const char *endpoint)
 {
@@ -259,6 +262,45 @@ MOB_TEST(connects_when_the_head_comes)
     transport_close(head);
 }
 
+/* Cut connections, and close each a little later than the one before. */
+static void close_often(void)
+{
+    struct transport *head = listen_at(abstract_endpoint());
+    for (unsigned i = 0; i < CLOSINGS; i++) {
+        struct transport *node = connect_to(transport_endpoint(head));
+        expect(node, TRANSPORT_CONNECTED);
+        assert_true(wait_until(send_ok(node, 0, "hello"), 1000));
+        struct transport_event event = expect(head, TRANSPORT_FRAME);
+        transport_cut(head, event.sender.connection);
+        uint64_t close_ns = wait_now_ns() + i % 100 * 1000;
+        while (wait_now_ns() < close_ns)
+            continue;
+        transport_close(node); /* while libzmq's thread hears of the end */
+        expect(head, TRANSPORT_GONE);
+    }
+    transport_close(head);
+}
+
+/* A close does not wait for ever when the connection ends at that moment. In a process of its own,
+ * since the wait cannot be ended otherwise. */
+MOB_TEST(close_meets_the_end_of_the_connection)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close_often();
+        _exit(0);
+    }
+    int status = -1;
+    bool ended = wait_until(waitpid(child, &status, WNOHANG) == child, 20000);
+    if (!ended) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    assert_true(ended);
+    assert_int_equal(status, 0);
+}
+
 /* A peer that does not read fills its own queue and no more. */
 MOB_TEST(queue_of_a_peer_is_bounded)
 {
@@ -411,6 +453,7 @@ int main(void)
         cmocka_unit_test(unruly_peers_are_cut),
         cmocka_unit_test(cut_connections_come_back_as_others),
         cmocka_unit_test(connects_when_the_head_comes),
+        cmocka_unit_test(close_meets_the_end_of_the_connection),
         cmocka_unit_test(queue_of_a_peer_is_bounded),
         cmocka_unit_test(claimed_identity_has_no_effect),
         cmocka_unit_test(uid_is_the_kernels),
