@@ -33,6 +33,13 @@ MOB_TEST(eight_readers_of_one_reference)
     user_runs("api_nested", "one_for_all");
 }
 
+/* Eight threads whose tasks wait for others by references inside structs: nobody's wake-up is lost.
+ */
+MOB_TEST(threads_and_waiting_tasks)
+{
+    user_runs("api_nested", "crowd");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -41,6 +48,7 @@ int main(void)
         cmocka_unit_test(threads_inside_a_task),
         cmocka_unit_test(eight_threads),
         cmocka_unit_test(eight_readers_of_one_reference),
+        cmocka_unit_test(threads_and_waiting_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,11 +212,64 @@ static void one_for_all(void)
     }
 }
 
+/* ---- threads of the driver and tasks that wait, at once ---- */
+
+MOB_STRUCT(record, (mob_text, name), (mob_doubles, xs), (int64_t, sum), (MOB_REF(uint64_t), next));
+
+/* A record with a longer name and array, whose sum has grown by the value that `next` refers to. */
+MOB_TASK(record, extended, (record, r))
+{
+    uint64_t x = 0;
+    double *xs = mob_alloc_array(double, r.xs.count + 1);
+    if (xs == NULL || mob_get(r.next, &x, MOB_FOREVER) != MOB_OK)
+        return mob_fail(1, "%s", mob_last_error()->text), r;
+    memcpy(xs, r.xs.data, r.xs.count * sizeof *xs);
+    xs[r.xs.count] = (double)x;
+    return (record){mob_format("%s+", r.name), mob_doubles_of(xs, r.xs.count + 1),
+                    r.sum + (int64_t)x, r.next};
+}
+
+static void *extender(void *arg)
+{
+    uint64_t self = (uint64_t)(uintptr_t)arg;
+    for (int64_t i = 0; i < 100; i++) {
+        const double xs[] = {1, 2, 3};
+        record out, in = {"n", mob_doubles_of(xs, 3), i, mob_remote(mix, 0, self)};
+        MOB_REF(record) once = mob_remote(extended, in), again = mob_remote(extended, once);
+        if (mob_get(again, &out, SOON) != MOB_OK)
+            wrong("record");
+        if (strcmp(out.name, "n++") != 0 || out.xs.count != 5 || out.sum != i + 2 * (int64_t)self)
+            wrong("content");
+        uint64_t x = 0;
+        if (mob_get(out.next, &x, SOON) != MOB_OK || x != self)
+            wrong("reference");
+        mob_drop(once);
+        mob_drop(again);
+        mob_drop(in.next);
+    }
+    return NULL;
+}
+
+static void crowd(void)
+{
+    pthread_t all[THREADS];
+    START(.cpus = 2);
+    for (uintptr_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&all[i], NULL, extender, (void *)(i + 1)) == 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(all[i], NULL);
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        {"recursion", recursion}, {"bounded", bounded},         {"inside", inside},
-        {"threads", threads},     {"one_for_all", one_for_all}, {NULL, NULL},
+        {"recursion", recursion},
+        {"bounded", bounded},
+        {"inside", inside},
+        {"threads", threads},
+        {"one_for_all", one_for_all},
+        {"crowd", crowd},
+        {NULL, NULL},
     };
     return check_main(&argc, &argv, cases);
 }
