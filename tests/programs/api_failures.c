@@ -215,7 +215,7 @@ static void again(void)
 /* A worker that has run a task ignores SIGUSR2, which the test can see. */
 MOB_TASK(int64_t, twice, (int64_t, x), (int, us))
 {
-    signal(SIGUSR2, SIG_IGN);
+    sigaction(SIGUSR2, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     usleep((useconds_t)us);
     return 2 * x;
 }

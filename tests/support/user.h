@@ -29,8 +29,9 @@ void user_runs(const char *program, const char *what);
 /* The workers of this driver: processes with its name whose parent, the zygote, has it too. */
 unsigned user_workers(const struct program *driver, pid_t *pids, unsigned pids_max);
 
-/* Whether a task of this worker has called signal(`number`, SIG_IGN): tasks can say so that they
- * have run. */
+/* Whether this worker ignores the signal `number`: in that way its tasks can say that they have
+ * run.
+ */
 bool user_worker_ignores(pid_t worker, int number);
 
 /* Nothing is left of the private cluster of process `driver`: no socket, no file below TMPDIR or in

@@ -50,9 +50,10 @@ MOB_TEST(program_reports_the_signal)
  * shell. */
 MOB_TEST(program_can_be_interrupted)
 {
-    signal(SIGINT, SIG_IGN);
+    struct sigaction before;
+    sigaction(SIGINT, &(struct sigaction){.sa_handler = SIG_IGN}, &before);
     struct program *program = shell_start("echo ready; exec tail -f /dev/null");
-    signal(SIGINT, SIG_DFL);
+    sigaction(SIGINT, &before, NULL);
     assert_true(wait_until(strcmp(program_stdout(program), "ready\n") == 0, 5000));
     program_signal(program, SIGINT);
     assert_int_equal(program_wait(program, 5000), 128 + SIGINT);
