@@ -216,16 +216,19 @@ int mob_submit(const struct mob_call *call, struct mob_id *results, struct mob_e
 
 /* ---- waiting ---- */
 
-/* (locked) In a worker, the thread that runs a task gives its cpu back while it waits. */
+/* (locked) In a worker the cpu is given back while a thread of the task waits, whichever: that one
+ * which computes beside it has more than its share is better than a cpu kept for one that only
+ * joins those that wait for a cpu. */
 static int wait_blocked(struct shell *s, struct waiter *w, uint64_t deadline_ns)
 {
-    bool gives = worker_runs_here();
-    if (gives) {
+    bool gives = client_runs_now(s->core);
+    uint64_t run = s->run_number;
+    if (gives && s->run_waits++ == 0) {
         client_blocked(s->core, shell_now_ns());
         turn_flush(s, false);
     }
     int rc = shell_wait(s, w, deadline_ns);
-    if (gives)
+    if (gives && run == s->run_number && --s->run_waits == 0)
         client_unblocked(s->core, shell_now_ns());
     return rc;
 }

@@ -119,7 +119,9 @@ int mob_init(int *argc, char ***argv, const struct mob_config *config)
     struct mob_error *last = mob_last_error_slot();
     struct mob_err err = {0};
     if (process.role == PROCESS_DRIVER || process.role == PROCESS_WORKER)
-        return error_set(last, MOB_EALREADY, "mob_init was called before in this process");
+        return process_enter(last) == NULL
+                   ? last->code
+                   : error_set(last, MOB_EALREADY, "mob_init was called before in this process");
     int fd = zygote_fd();
     if (fd >= 0)
         worker_main(fd);

@@ -32,6 +32,11 @@ void process_begin(enum process_role role)
     process.role = role;
 }
 
+bool process_forked(void)
+{
+    return alive != NULL && *alive == 0;
+}
+
 struct shell *process_enter(struct mob_error *err)
 {
     enum process_role role = process.role;

@@ -19,6 +19,8 @@ extern struct process {
 /* The shell, or NULL with the reason in `err` (may be NULL): not initialised, closed, or a forked
  * child. */
 struct shell *process_enter(struct mob_error *err);
+/* Whether this is a child that was forked from a process which is set up. */
+bool process_forked(void);
 /* The process is set up and may be entered. */
 void process_begin(enum process_role role);
 /* Fill `err` (may be NULL); returns code. */
@@ -32,8 +34,6 @@ struct client_config process_client_config(const struct msg_client_welcome *w, b
 
 /* worker.c: serve the node in a process that it has started; never returns. */
 _Noreturn void worker_main(int control_fd);
-/* Whether the calling thread is the one that runs tasks, in a worker. */
-bool worker_runs_here(void);
 /* The end of a task: free what it has from mob_alloc. */
 void worker_free_blocks(void);
 #endif

@@ -54,21 +54,23 @@ struct shell {
 
     /* the seat */
     enum seat_holder { SEAT_FREE, SEAT_USER, SEAT_LIBRARY } seat;
-    bool seat_asleep;          /* the holder is in, or about to enter, doorbell_sleep */
-    bool seat_wanted;          /* the library thread shall leave it */
-    uint64_t seat_deadline_ns; /* until when the holder sleeps */
+    bool seat_asleep;             /* the holder is in, or about to enter, doorbell_sleep */
+    bool seat_wanted;             /* the library thread shall leave it */
+    uint64_t seat_deadline_ns;    /* until when the holder sleeps */
     struct sleeper *seat_sleeper; /* the holder's, if it is a user's thread */
-    struct sleeper *sleepers;    /* threads that want the seat, oldest first */
-    struct sleeper *run_sleeper; /* the worker's main thread, when it is among them */
-    uint64_t activity;           /* grows with each call and each turn */
+    struct sleeper *sleepers;     /* threads that want the seat, oldest first */
+    struct sleeper *run_sleeper;  /* the worker's main thread, when it is among them */
+    uint64_t activity;            /* grows with each call and each turn */
 
     pthread_t thread;
     bool thread_parked, stop;
-    uint32_t inside; /* threads that wait, or write into the arena */
+    uint32_t inside;     /* threads that wait, or write into the arena */
     pthread_cond_t left; /* none is inside */
     _Atomic uint32_t thread_word;
 
     uint64_t run_clock_ns; /* the last look at the clock of the thread that runs tasks */
+    uint64_t run_number;   /* worker: of the task under way */
+    uint32_t run_waits;    /* worker: its threads that wait; its cpu is lent while there are any */
     uint64_t bells_owed_since_ns;
     int completion_fd;     /* eventfd, or -1 */
     void (*stopped)(void); /* worker: the core says CLIENT_STOP, or the node is gone */

@@ -51,13 +51,6 @@ struct mob_task {
 };
 
 static struct mob_task task;
-static pthread_t task_thread;
-
-bool worker_runs_here(void)
-{
-    return process.role == PROCESS_WORKER && pthread_equal(task_thread, pthread_self()) &&
-           task.run != NULL;
-}
 
 bool mob_is_worker(void)
 {
@@ -255,8 +248,19 @@ static void function_call(struct mob_task *t)
     last = t->function;
     mob_last_error_slot()->code = MOB_OK;
     int rc = t->function->run(t);
+    if (process_forked()) /* two would write into one ring */
+        _exit(0);
     if (rc != MOB_OK)
         task_fails(t, rc, "the task did not end well");
+}
+
+/* (locked) Threads that still wait when their task ends lend no cpu any more. */
+static void waits_end(struct shell *s, uint64_t now_ns)
+{
+    if (s->run_waits > 0)
+        client_unblocked(s->core, now_ns);
+    s->run_waits = 0;
+    s->run_number++;
 }
 
 static void task_run_one(struct mob_task *t, struct run *run)
@@ -288,6 +292,7 @@ static void task_run_one(struct mob_task *t, struct run *run)
     uint64_t now = shell_now_ns(), took = now - s->run_clock_ns;
     shell_lock(s);
     s->run_clock_ns = now;
+    waits_end(s, now);
     while (client_run_done(s->core, run, t->failed ? NULL : &list, t->failed ? &list : NULL, took,
                            now) != MOB_OK)
         continue; /* as in error_pack */
@@ -329,6 +334,24 @@ static void worker_stopped(void)
     _exit(0);
 }
 
+/* Without this thread the process would live on and never answer. */
+static void thread_left(void *context)
+{
+    (void)context;
+    output_flush();
+    dprintf(STDERR_FILENO, "mobula: the task ended its thread (pthread_exit, pthread_cancel) "
+                           "instead of returning\n");
+    _exit(1);
+}
+
+static void serve(struct shell *s)
+{
+    pthread_cleanup_push(thread_left, NULL);
+    for (;;)
+        task_run_one(&task, shell_next_run(s));
+    pthread_cleanup_pop(0);
+}
+
 _Noreturn void worker_main(int control_fd)
 {
     struct mob_err err = {0};
@@ -350,13 +373,12 @@ _Noreturn void worker_main(int control_fd)
     s->stopped = worker_stopped;
     s->run_clock_ns = shell_now_ns();
     task.shell = s;
-    task_thread = pthread_self();
     process_begin(PROCESS_WORKER);
     shell_lock(s);
     if (peer_send(client_node(s->core), worker_ready, &(struct msg_worker_ready){functions}) !=
         MOB_OK)
         _exit(127);
     shell_unlock(s);
-    for (;;)
-        task_run_one(&task, shell_next_run(s));
+    serve(s);
+    abort();
 }

@@ -358,6 +358,9 @@ void node_core_zygote_gone(struct node_core *core, struct mob_job id, const char
     struct job *job = node_job_find(core, id.v);
     if (job != NULL && job->zygote != ZYGOTE_NONE) {
         bool failed = job->zygote == ZYGOTE_STARTING || job->queued != 0;
+        for (struct client *c = job->clients; c != NULL; c = c->next)
+            if (!c->driver && c->state == CLIENT_STARTING)
+                failed = c->orphan = true;
         job->zygote = ZYGOTE_NONE;
         core->queued -= job->queued;
         job->queued = 0;
@@ -410,12 +413,12 @@ void node_core_worker_exited(struct node_core *core, struct mob_process process,
     struct client *c = node_client_find(core, process);
     if (c != NULL && !c->driver) {
         struct job *job = c->job;
-        bool unready = c->state == CLIENT_STARTING;
+        bool failed = c->state == CLIENT_STARTING && !c->orphan;
         struct worker_exit cut = *exit;
         cut.function = cut_view(exit->function, 1 << 10);
         cut.tail = end_of(exit->tail, 64 << 10);
         node_client_ended(core, c, &cut);
-        if (unready)
+        if (failed)
             start_failed(core, job, process, &cut);
     }
     end_event(core);

@@ -41,6 +41,7 @@ struct member {
     struct launch *launch; /* that forked it, or that it is */
     pid_t pid;             /* 0 until it is known */
     bool asked;            /* its zygote was told to fork it */
+    const char *why;       /* why this node ended it, or NULL */
     struct lines out, err;
     struct watch out_watch, err_watch;
     int child_fds[3]; /* its ends of pipes and control socket, until it is forked */

@@ -228,8 +228,13 @@ void sites_fork_worker(struct shell *shell, struct mob_job job, struct mob_proce
             return;
         }
     }
-    if (!site->execs)
-        return; /* A zygote is on its way. */
+    DL_SEARCH_SCALAR(site->launches, launch, worker, 0);
+    if (launch != NULL && !site->execs)
+        return;         /* A zygote is on its way. */
+    if (!site->execs) { /* The zygote has died since the core asked for this. */
+        members_ended(m, SIGKILL);
+        return;
+    }
     struct mob_err err = {0};
     if (start(site, process.v, &err) != MOB_OK)
         members_ended(m, 127 << 8);
@@ -244,6 +249,7 @@ static void zygote_died(struct site *site, struct launch *launch, const char *te
 {
     struct shell *shell = site->shell;
     struct member *m, *after;
+    node_core_zygote_gone(shell->core, site->job, text, shell->now_ms);
     DL_FOREACH_SAFE(site->members, m, after)
     {
         if (m->launch != launch)
@@ -256,7 +262,6 @@ static void zygote_died(struct site *site, struct launch *launch, const char *te
         else
             members_ended(m, SIGKILL);
     }
-    node_core_zygote_gone(shell->core, site->job, text, shell->now_ms);
 }
 
 static void launch_died(struct launch *launch, int status)

@@ -91,6 +91,7 @@ struct client {
     struct job *job;
     enum client_state state;
     bool driver, announced, was_ready;
+    bool orphan;       /* its zygote died before it was ready: one failed start for all of them */
     uint64_t since_ms; /* of the state */
     struct pair **pairs;
     uint32_t pair_count, pair_room;

@@ -490,6 +490,28 @@ MOB_TEST(node_tells_when_the_zygote_does_not_start)
     fixture_destroy(f);
 }
 
+/* Workers that were starting when their zygote died are one failed start together, however many
+ * they were. */
+MOB_TEST(node_counts_a_zygotes_end_once)
+{
+    struct node_config config = fixture_config();
+    struct fixture *f = fixture_create(&config);
+    fixture_driver(f);
+    SAY(f, D, lease_want, .count = 8);
+    for (int i = 0; i < 2; i++) {
+        node_core_zygote_ready(f->core, (struct mob_job){1}, f->now_ms);
+        fixture_settle(f);
+        assert_true(taken_effects(f, "fork_worker") >= 2);
+        node_core_zygote_gone(f->core, (struct mob_job){1}, "signal 9", f->now_ms);
+        for (uint64_t v = 1; v < 100; v++)
+            if (node_core_client(f->core, (struct mob_process){v}) != NULL && v != D.v)
+                fixture_exit(f, (struct mob_process){v}, &killed);
+        fixture_settle(f);
+        expect_no(f, D, "lease_denied");
+    }
+    fixture_destroy(f);
+}
+
 /* A zygote or a worker that says nothing for start_worker_ms has failed; the worker is killed, and
  * counted once. */
 MOB_TEST(node_start_has_a_limit)
@@ -536,6 +558,7 @@ int main(void)
         cmocka_unit_test(node_only_worker_cannot_serve_itself),
         cmocka_unit_test(node_tells_when_workers_do_not_start),
         cmocka_unit_test(node_tells_when_the_zygote_does_not_start),
+        cmocka_unit_test(node_counts_a_zygotes_end_once),
         cmocka_unit_test(node_start_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
