@@ -52,9 +52,10 @@ static bool is_installed(const char *compiler)
 /* What the archives of this build were compiled with. */
 static const char *sanitizer(void)
 {
-    return strstr(build_dir, "address") != NULL  ? "-fsanitize=address,undefined "
-           : strstr(build_dir, "thread") != NULL ? "-fsanitize=thread "
-                                                 : "";
+    return strstr(build_dir, "address") != NULL    ? "-fsanitize=address,undefined "
+           : strstr(build_dir, "thread") != NULL   ? "-fsanitize=thread "
+           : strstr(build_dir, "coverage") != NULL ? "--coverage "
+                                                   : "";
 }
 
 /* What users write compiles without a word under the warnings of a strict user. */
