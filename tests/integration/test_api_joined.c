@@ -2,6 +2,7 @@
  * tests/programs/api_joined.c. */
 #include "tests/support/test.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -86,6 +87,39 @@ MOB_TEST(killed_driver_takes_its_workers)
     cluster_close(&c);
 }
 
+static unsigned descriptors(struct program *p)
+{
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)program_pid(p));
+    DIR *directory = opendir(path);
+    assert_non_null(directory);
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    return count;
+}
+
+/* Head and node keep no descriptor of drivers and workers that have ended, in whichever way. */
+MOB_TEST(ended_drivers_leave_no_descriptor)
+{
+    enum { DRIVERS = 5 };
+    struct cluster c;
+    cluster_open(&c);
+    user_ends(join(&c, "busy"), 0);
+    unsigned head = descriptors(c.head), node = descriptors(c.node);
+    for (int i = 0; i < DRIVERS; i++) {
+        struct program *p = join(&c, "hangs");
+        assert_true(wait_until(strstr(program_stdout(p), "joined") != NULL, 20000));
+        program_signal(p, SIGKILL);
+        user_ends(p, 128 + SIGKILL);
+    }
+    user_ends(join(&c, "busy"), 0);
+    assert_true(wait_until(descriptors(c.node) <= node, 2000));
+    assert_true(descriptors(c.head) <= head);
+    cluster_close(&c);
+}
+
 /* A driver whose node is killed gets MOB_ENODEDIED from every call. */
 MOB_TEST(killed_node)
 {
@@ -108,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_drivers_at_once),
         cmocka_unit_test(killed_driver_takes_its_workers),
+        cmocka_unit_test(ended_drivers_leave_no_descriptor),
         cmocka_unit_test(killed_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
