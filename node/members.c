@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@
 #include "node/shell_state.h"
 #include "protocol/log.h"
 #include "protocol/report.h"
+
+enum { WHY_MAX = 128 }; /* bytes of a line that says why this node ended a worker */
 
 static struct member *member_new(struct shell *shell, struct site *site, bool driver)
 {
@@ -217,6 +220,18 @@ static void driver_left(struct member *m)
         node_core_driver_gone(shell->core, process, shell->now_ms);
 }
 
+/* A task may have replaced its worker by another program, which would never answer. One that closed
+ * its descriptors goes on: its rings are mapped. */
+static bool runs_another_program(const struct member *m)
+{
+    char path[64];
+    struct stat now, ours;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)m->pid);
+    return m->pid > 0 && m->site->owner.exe_fd >= 0 && stat(path, &now) == 0 &&
+           fstat(m->site->owner.exe_fd, &ours) == 0 &&
+           (now.st_dev != ours.st_dev || now.st_ino != ours.st_ino);
+}
+
 static void on_control(struct watch *watch, uint32_t events)
 {
     struct member *m = (struct member *)((char *)watch - offsetof(struct member, channel.control));
@@ -237,8 +252,12 @@ static void on_control(struct watch *watch, uint32_t events)
     int fd = watch->fd;
     loop_remove(&m->shell->loop, watch);
     close(fd);
-    if (m->driver)
+    if (m->driver) {
         driver_left(m);
+    } else if (runs_another_program(m)) {
+        m->why = "the task replaced its worker by another program (exec): fork first";
+        m->channel.failed = true;
+    }
 }
 
 static void on_driver_death(struct watch *watch, uint32_t events)
@@ -438,7 +457,10 @@ static size_t collect_tail(const struct member *m, const struct report_copy *rep
 {
     memcpy(out, report->tail, report->tail_size);
     size_t size = report->tail_size;
-    return size + lines_tail(&m->err, report->dumped, out + size, LINES_TAIL_MAX);
+    size += lines_tail(&m->err, report->dumped, out + size, LINES_TAIL_MAX);
+    if (m->why != NULL)
+        size += (size_t)snprintf(out + size, WHY_MAX, "mobula: %s\n", m->why);
+    return size;
 }
 
 static struct view last_lines(const char *tail, size_t size)
@@ -463,7 +485,7 @@ void members_ended(struct member *m, int status)
     struct report_copy report = {0};
     if (m->report_fd >= 0)
         report_read(m->report_fd, &report);
-    char tail[REPORT_TAIL_MAX + LINES_TAIL_MAX];
+    char tail[REPORT_TAIL_MAX + LINES_TAIL_MAX + WHY_MAX];
     size_t tail_size = collect_tail(m, &report, tail);
     struct worker_exit exit = {
         .signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0,
