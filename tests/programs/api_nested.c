@@ -212,7 +212,7 @@ static void one_for_all(void)
     }
 }
 
-/* ---- threads of the driver and tasks that wait, at once ---- */
+/* ---- threads of the driver, tasks that wait and results that fill rings, at once ---- */
 
 MOB_STRUCT(record, (mob_text, name), (mob_doubles, xs), (int64_t, sum), (MOB_REF(uint64_t), next));
 
@@ -229,10 +229,22 @@ MOB_TASK(record, extended, (record, r))
                     r.sum + (int64_t)x, r.next};
 }
 
+MOB_TASK(mob_text, repeated, (mob_text, text), (int, times))
+{
+    size_t size = strlen(text);
+    char *all = mob_alloc(size * (size_t)times + 1);
+    if (all == NULL)
+        return mob_fail(1, "no memory"), NULL;
+    for (int i = 0; i < times; i++)
+        memcpy(all + size * (size_t)i, text, size);
+    all[size * (size_t)times] = '\0';
+    return all;
+}
+
 static void *extender(void *arg)
 {
     uint64_t self = (uint64_t)(uintptr_t)arg;
-    for (int64_t i = 0; i < 100; i++) {
+    for (int64_t i = 0; i < 300; i++) {
         const double xs[] = {1, 2, 3};
         record out, in = {"n", mob_doubles_of(xs, 3), i, mob_remote(mix, 0, self)};
         MOB_REF(record) once = mob_remote(extended, in), again = mob_remote(extended, once);
@@ -246,6 +258,11 @@ static void *extender(void *arg)
         mob_drop(once);
         mob_drop(again);
         mob_drop(in.next);
+        mob_text text;
+        MOB_REF(mob_text) large = mob_remote(repeated, "ab", i * 100);
+        if (mob_get(large, &text, SOON) != MOB_OK || strlen(text) != (size_t)i * 200)
+            wrong("text");
+        mob_drop(large);
     }
     return NULL;
 }
