@@ -9,7 +9,8 @@
  *  - other waiting threads sleep each on the word of their sleeper, set to 0 under the lock; it is
  *    set to 1 by whoever makes its waiter done or gives it the seat.
  * Whoever leaves seat_wait while the seat is free passes it on: to the oldest sleeper, else to the
- * library thread if that is parked. Also one that only came to take the seat, and found itself done.
+ * library thread if that is parked. Also one that only came to take the seat, and found itself
+ * done.
  *
  * The library thread drives only when nobody else has for a millisecond. While there is activity it
  * looks every millisecond, and reads the rings then if nobody else does: a program that only
@@ -21,6 +22,7 @@
  * tests/model/seat.pml checks it. */
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +30,7 @@
 #include "libclient/output.h"
 #include "libclient/shell.h"
 
-enum { TICK_NS = 1000000, NODE_LOOK_NS = 500000000 };
+enum { TICK_NS = 1000000, NODE_LOOK_NS = 500000000, OFFER_YIELDS = 1000 };
 
 uint64_t shell_now_ns(void)
 {
@@ -128,14 +130,29 @@ static void node_look(struct shell *s)
         s->node_hung_up = true;
 }
 
+/* Between two turns others get in. A mutex is not fair: whoever lets go and takes it again at once
+ * has it before those who wait for it are awake. */
+static void lock_offer(struct shell *s)
+{
+    uint32_t wanting = s->wanting;
+    if (wanting == 0)
+        return;
+    pthread_mutex_unlock(&s->lock);
+    for (int i = 0; i < OFFER_YIELDS && s->wanting >= wanting; i++)
+        sched_yield();
+    pthread_mutex_lock(&s->lock);
+}
+
 /* One turn in the seat: act on what has come, else sleep until the bell or the deadline. */
 static void seat_turn(struct shell *s, uint64_t deadline_ns)
 {
     bool any = turn_read(s);
     turn_flush(s, false);
     seat_wake_woken(s);
-    if (any)
+    if (any) {
+        lock_offer(s);
         return;
+    }
     struct doorbell *bell = &s->connection->bell;
     doorbell_prepare(bell);
     uint64_t core_deadline = client_deadline(s->core);

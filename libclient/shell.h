@@ -43,6 +43,7 @@ struct shell_extent {
 
 struct shell {
     pthread_mutex_t lock;
+    _Atomic uint32_t wanting; /* threads that found it taken */
     struct client *core;
     struct connection *connection;
     struct shell_peer *peers;
@@ -91,7 +92,11 @@ void shell_close(struct shell *s);
 
 static inline void shell_lock(struct shell *s)
 {
+    if (pthread_mutex_trylock(&s->lock) == 0)
+        return;
+    s->wanting++;
     pthread_mutex_lock(&s->lock);
+    s->wanting--;
 }
 /* Send what the call has made, wake who became ready, and let go. */
 void shell_unlock(struct shell *s);

@@ -1,4 +1,5 @@
-/* Many threads of one driver, and the library's own. The program is tests/programs/api_threads.c. */
+/* Many threads of one driver, and the library's own. The program is tests/programs/api_threads.c.
+ */
 #include "tests/support/test.h"
 
 #include <signal.h>
@@ -27,6 +28,12 @@ MOB_TEST(submitting_without_waiting)
     user_runs("api_threads", "busy");
 }
 
+/* A thread that is busy with output does not keep the others out. */
+MOB_TEST(others_get_in)
+{
+    user_runs("api_threads", "crowded");
+}
+
 /* mob_shutdown in one thread ends the calls of all others with MOB_ESHUTDOWN. */
 MOB_TEST(shutdown_under_threads)
 {
@@ -49,6 +56,7 @@ int main(void)
         cmocka_unit_test(eight_threads),
         cmocka_unit_test(library_thread_goes_on),
         cmocka_unit_test(submitting_without_waiting),
+        cmocka_unit_test(others_get_in),
         cmocka_unit_test(shutdown_under_threads),
         cmocka_unit_test(driver_without_node_rests),
     };

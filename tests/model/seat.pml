@@ -146,7 +146,7 @@ inline turn()
     read();
     flush();
     if
-    :: got != 0 -> got = 0;
+    :: got != 0 -> got = 0; release(); acquire(); /* lock_offer */
     :: else ->
         bell = true; /* doorbell_prepare */
         if

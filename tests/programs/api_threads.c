@@ -52,7 +52,8 @@ static MOB_REF(uint32_t) shared;
 static void round_of_all(uint32_t n, const void *large)
 {
     enum { BATCH = 40 };
-    MOB_REF(uint32_t) refs[BATCH], chain = mob_remote(next, n), slow = mob_remote(pauses, n % 7 * 500);
+    MOB_REF(uint32_t)
+    refs[BATCH], chain = mob_remote(next, n), slow = mob_remote(pauses, n % 7 * 500);
     uint32_t x;
     bool ready[BATCH];
     CHECK(mob_take(mob_remote(next, mob_move(chain)), &x, SOON) == MOB_OK && x == n + 2);
@@ -65,7 +66,8 @@ static void round_of_all(uint32_t n, const void *large)
         CHECK(mob_take(refs[i], &x, SOON) == MOB_OK && x == n + i + 1);
     if (n % 8 == 0) {
         size_t size;
-        CHECK(mob_take(mob_remote(length, mob_bytes_of(large, LARGE)), &size, SOON) == MOB_OK && size == LARGE);
+        CHECK(mob_take(mob_remote(length, mob_bytes_of(large, LARGE)), &size, SOON) == MOB_OK &&
+              size == LARGE);
     }
     CHECK(mob_take(slow, &x, SOON) == MOB_OK);
 }
@@ -153,6 +155,54 @@ static void busy(void)
     CHECK(early > EARLY_MIN);
 }
 
+MOB_TASK(int, prints, (int, ms))
+{
+    int64_t end = check_now_ms() + ms;
+    while (check_now_ms() < end)
+        for (int i = 0; i < 1000; i++)
+            puts("a line like many others, one after the other, without any pause in between them");
+    return 0;
+}
+
+static void slowly(const struct mob_output *o, void *user)
+{
+    (void)o;
+    (void)user;
+    compute(2000);
+}
+
+static atomic_bool printed;
+
+static void *waits_prints(void *unused)
+{
+    int x;
+    (void)unused;
+    CHECK(mob_take(mob_remote(prints, 2000), &x, SOON) == MOB_OK);
+    printed = true;
+    return NULL;
+}
+
+/* While one thread is busy with all that comes, another one still gets in. */
+static void crowded(void)
+{
+    enum { LATE_MS = 200 };
+    pthread_t thread;
+    int64_t longest = 0, calls = 0;
+    START(.cpus = 2, .output = slowly);
+    CHECK(pthread_create(&thread, NULL, waits_prints, NULL) == 0);
+    while (!printed) {
+        int64_t before = check_now_ms();
+        mob_drop(mob_put(uint32_t, 1));
+        int64_t took = check_now_ms() - before;
+        longest = took > longest ? took : longest;
+        calls++;
+        usleep(1000);
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+    printf("the longest of %d calls took %d ms\n", (int)calls, (int)longest);
+    CHECK(longest < LATE_MS);
+}
+
 /* ---- ends ---- */
 
 static atomic_uint told;
@@ -222,7 +272,8 @@ static void bereft(void)
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        {"all", all}, {"parked", parked}, {"busy", busy}, {"shut", shut}, {"bereft", bereft}, {NULL, NULL},
+        {"all", all},   {"parked", parked}, {"busy", busy}, {"crowded", crowded},
+        {"shut", shut}, {"bereft", bereft}, {NULL, NULL},
     };
     return check_main(&argc, &argv, cases);
 }

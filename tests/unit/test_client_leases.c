@@ -316,6 +316,25 @@ MOB_TEST(worker_keeps_leases_only_while_it_waits)
     kit_destroy(k);
 }
 
+/* A client that has failed wants no tick for the leases that it had, and gives no room away. */
+MOB_TEST(failed_client_wants_no_tick)
+{
+    struct kit *k = kit_create(KIT_DRIVER);
+    uint64_t offset;
+    kit_worker(k, 20, 1);
+    kit_submit(k, &one_result);
+    done(k, 20, 1, 10);
+    struct waiter w = {0};
+    assert_int_equal(client_extent_want(k->core, 100, &w), MOB_OK);
+    KIT_SAYS(k, KIT_NODE, extent_grant, .request = 1, .offset = 0, .size = 4096);
+    assert_true(client_place(k->core, 100, &offset));
+    client_fail_all(k->core, MOB_ENODEDIED, "the node has ended", k->now_ns);
+    kit_settle(k);
+    assert_true(client_deadline(k->core) == UINT64_MAX);
+    assert_false(client_place(k->core, 100, &offset));
+    kit_destroy(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +353,7 @@ int main(void)
         cmocka_unit_test(pair_made_anew_before_it_is_drained),
         cmocka_unit_test(inside_a_run_newest_go_first),
         cmocka_unit_test(worker_keeps_leases_only_while_it_waits),
+        cmocka_unit_test(failed_client_wants_no_tick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
