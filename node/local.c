@@ -193,20 +193,34 @@ static void on_connection(struct watch *watch, uint32_t events)
         close(fd);
 }
 
+/* Whether the file of this name is still the one that is open: another node's end may have removed
+ * it. */
+static bool is_still_there(const char *path, int fd)
+{
+    struct stat held, there;
+    return fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino &&
+           held.st_dev == there.st_dev;
+}
+
 /* A path that nobody listens on is left over from a node that was killed: a lock beside it, which
  * dies with its holder, tells the two apart. */
 static int claim_path(struct shell *shell, const char *path, struct mob_err *err)
 {
     char lock[sizeof(struct sockaddr_un)];
     snprintf(lock, sizeof lock, "%s.lock", path);
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return mob_err_system(err, "opening %s", lock);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    for (;;) {
+        int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            return mob_err_system(err, "opening %s", lock);
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+            close(fd);
+            return mob_err_set(err, MOB_EALREADY, "another node listens on %s", path);
+        }
+        shell->lock_fd = fd;
+        if (is_still_there(lock, fd))
+            break;
         close(fd);
-        return mob_err_set(err, MOB_EALREADY, "another node listens on %s", path);
     }
-    shell->lock_fd = fd;
     unlink(path);
     return MOB_OK;
 }
@@ -261,8 +275,12 @@ void local_close(struct shell *shell)
         if (local[0] != '@')
             unlink(local);
     }
-    if (shell->lock_fd > 0)
+    if (shell->lock_fd > 0) {
+        char lock[sizeof(struct sockaddr_un)];
+        snprintf(lock, sizeof lock, "%s.lock", local);
+        unlink(lock);
         close(shell->lock_fd);
+    }
     while (shell->greetings != NULL)
         local_refuse(shell->greetings, MOB_ESHUTDOWN, "the node is stopping");
 }

@@ -239,8 +239,8 @@ struct mob_config {
                              the library, ... */
     uint32_t cpus;        /* of a private cluster; default: those that this process may use */
     uint32_t workers_max; /* worker processes of a private cluster, those that wait included;
-                             default: 8 per cpu */
-    uint64_t store_bytes; /* object store of a private cluster; default: a third of the memory */
+                             default: 256 */
+    uint64_t store_bytes; /* object store of a private cluster; default: 30 % of the memory */
     uint32_t inline_bytes_max; /* values above it go through the store; default: 102400 */
     int32_t start_timeout_ms;  /* default: 30000 */
     uint32_t quiet;            /* 1: neither output of tasks nor notices are shown */
@@ -356,7 +356,7 @@ struct mob_piece {
 /* How a task is to be run. Members that are 0 mean the default. */
 struct mob_options {
     size_t size;      /* sizeof(struct mob_options): set by MOB_OPTIONS and MOB_OPTIONS_INIT */
-    const char *name; /* shown instead of the function's name */
+    const char *name; /* shown instead of the function's name; must last as long as the process */
     int32_t retries;  /* how often it is run again when its worker dies; default 3; MOB_NO_RETRIES:
                          never */
     int32_t cpus;     /* in 1/10000 of a cpu; default 10000; MOB_NO_CPUS: none */
