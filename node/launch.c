@@ -51,7 +51,11 @@ int launch_owner_init(struct launch_owner *owner, int control_fd, const struct c
     snprintf(path, sizeof path, "/proc/%d/exe", (int)peer->pid);
     owner->exe_fd = open(path, O_RDONLY | O_CLOEXEC);
     if (owner->exe_fd < 0)
-        return mob_err_system(err, "opening the driver's program through %s", path);
+        return mob_err_system(
+            err,
+            "opening the driver's program through %s (another user's takes a node "
+            "that is root with CAP_SYS_PTRACE)",
+            path);
     return MOB_OK;
 }
 
