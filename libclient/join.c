@@ -1,6 +1,7 @@
 /* join.c: the way into a cluster that runs already: the head says which node is this machine's, its
  * local socket does the rest. libzmq is used for this one question and closed again, so a joined
  * driver looks like a private one. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
@@ -96,6 +97,21 @@ static int question_ask(struct question *q, const char *address, int timeout_ms,
     return rc;
 }
 
+/* libzmq goes on trying what will never be let in, and says nothing. */
+static int socket_check(const char *address, struct mob_err *err)
+{
+    if (strncmp(address, "ipc:///", 7) != 0)
+        return MOB_OK;
+    const char *path = address + 6;
+    if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 || errno != EACCES)
+        return MOB_OK;
+    return mob_err_set(
+        err, MOB_EDENIED,
+        "the head's socket %s is not open to uid %u: run as its user, or start head and "
+        "node with --uid %u",
+        path, (unsigned)geteuid(), (unsigned)geteuid());
+}
+
 int cluster_join(const struct cluster_want *want, struct connection *out, struct mob_err *err)
 {
     struct question q = {0};
@@ -103,7 +119,9 @@ int cluster_join(const struct cluster_want *want, struct connection *out, struct
     machine_read(q.machine, sizeof q.machine);
     if (getrandom(&q.request, sizeof q.request, 0) != sizeof q.request)
         return mob_err_system(err, "no random bytes");
-    int rc = transport_connect(&q.transport, want->address, &config, err);
+    int rc = socket_check(want->address, err);
+    if (rc == MOB_OK)
+        rc = transport_connect(&q.transport, want->address, &config, err);
     if (rc == MOB_OK)
         rc = question_ask(&q, want->address, want->timeout_ms, err);
     transport_close(q.transport);

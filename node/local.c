@@ -28,6 +28,7 @@ void local_drop(struct greeting *g)
     launch_owner_fini(&g->owner);
     DL_DELETE(shell->greetings, g);
     shell->greeting_count--;
+    shell->stranger_count -= g->stranger;
     memory_free(g);
 }
 
@@ -52,18 +53,17 @@ struct greeting *local_find(struct shell *shell, struct mob_process process)
     return g;
 }
 
-static int check_identity(struct greeting *g, const struct msg_client_hello *m,
-                          struct control_peer *peer, struct mob_err *err)
+/* Its own user and root come in without the token: they could read it anyway. */
+static int check_user(const struct shell *shell, int fd, struct control_peer *peer,
+                      struct mob_err *err)
 {
-    int rc = control_peer_of(g->control.fd, peer, err);
+    int rc = control_peer_of(fd, peer, err);
     if (rc != MOB_OK)
         return rc;
-    /* Its own user and root come in without the token: they could read it anyway. */
     struct sender sender = {.connection = 1, .uid = peer->uid};
-    struct access access = g->shell->config->access;
+    struct access access = shell->config->access;
     access.token = (struct view){NULL, 0};
-    rc = access_check(&access, &sender, m->token, err);
-    return rc == MOB_OK ? launch_owner_init(&g->owner, g->control.fd, peer, err) : rc;
+    return access_check(&access, &sender, (struct view){NULL, 0}, err);
 }
 
 static int take_doorbell(struct greeting *g, const struct msg_client_hello *m,
@@ -98,7 +98,9 @@ static int on_hello(struct greeting *g, struct control_packet *packet, struct mo
             version, PROTOCOL_VERSION);
     if (!msg_client_hello_unpack(&c, &head, &m))
         return mob_err_set(err, MOB_EPROTO, "a malformed client_hello");
-    int rc = check_identity(g, &m, &peer, err);
+    int rc = check_user(g->shell, g->control.fd, &peer, err);
+    if (rc == MOB_OK)
+        rc = launch_owner_init(&g->owner, g->control.fd, &peer, err);
     if (rc == MOB_OK)
         rc = take_doorbell(g, &m, packet, err);
     if (rc != MOB_OK)
@@ -140,7 +142,15 @@ static void on_greeting(struct watch *watch, uint32_t events)
         local_refuse(g, rc, err.text);
 }
 
-static int greet(struct shell *shell, int fd, struct mob_err *err)
+/* Anybody may connect, to be told why not to; a user who is not let in may not keep the others out
+ * by saying nothing. */
+static bool may_greet(const struct shell *shell, bool stranger)
+{
+    return stranger ? shell->stranger_count < STRANGERS_MAX
+                    : shell->greeting_count - shell->stranger_count < LOCAL_PENDING_MAX;
+}
+
+static int greet(struct shell *shell, int fd, bool stranger, struct mob_err *err)
 {
     struct greeting *g = memory_zalloc(sizeof *g);
     if (g == NULL)
@@ -148,6 +158,7 @@ static int greet(struct shell *shell, int fd, struct mob_err *err)
     g->shell = shell;
     g->page_fd = g->event_fd = g->owner.exe_fd = -1;
     g->give_up_ms = shell->now_ms + GREETING_MS;
+    g->stranger = stranger;
     int rc = loop_add(&shell->loop, &g->control, fd, EPOLLIN, on_greeting, err);
     if (rc != MOB_OK) {
         memory_free(g);
@@ -155,6 +166,7 @@ static int greet(struct shell *shell, int fd, struct mob_err *err)
     }
     DL_APPEND(shell->greetings, g);
     shell->greeting_count++;
+    shell->stranger_count += stranger;
     return MOB_OK;
 }
 
@@ -189,7 +201,9 @@ static void on_connection(struct watch *watch, uint32_t events)
     int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return;
-    if (shell->greeting_count >= LOCAL_PENDING_MAX || greet(shell, fd, NULL) != MOB_OK)
+    struct control_peer peer;
+    bool stranger = check_user(shell, fd, &peer, NULL) != MOB_OK;
+    if (!may_greet(shell, stranger) || greet(shell, fd, stranger, NULL) != MOB_OK)
         close(fd);
 }
 
@@ -261,7 +275,7 @@ int local_open(struct shell *shell, struct mob_err *err)
     if (shell->config->local != NULL)
         rc = listen_on(shell, shell->config->local, err);
     if (rc == MOB_OK && shell->config->driver_fd >= 0)
-        rc = greet(shell, shell->config->driver_fd, err);
+        rc = greet(shell, shell->config->driver_fd, false, err);
     return rc;
 }
 

@@ -31,6 +31,16 @@ static uint64_t store_of_machine(void)
     return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit / 10 * 3 : 64 << 20;
 }
 
+/* A node that was started by hand without one takes drivers too. */
+static const char *local_of(const struct settings *s)
+{
+    static char name[64];
+    if (*s->local != 0 || s->driver_fd >= 0)
+        return *s->local != 0 ? s->local : NULL;
+    snprintf(name, sizeof name, "@mobula-node-%d", (int)getpid());
+    return name;
+}
+
 static struct shell_config config_of(const struct settings *s, struct view token)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -48,7 +58,7 @@ static struct shell_config config_of(const struct settings *s, struct view token
                  .load_ms = s->load_ms,
                  .start_worker_ms = s->start_worker_ms},
         .head = s->head,
-        .local = *s->local != 0 ? s->local : NULL,
+        .local = local_of(s),
         .driver_fd = s->driver_fd,
         .access = {.own_uid = geteuid(),
                    .uids = s->uid.list,

@@ -20,6 +20,7 @@
 
 enum {
     LOCAL_PENDING_MAX = 64,
+    STRANGERS_MAX = 8, /* of users who will be refused */
     GREETING_MS = 10000,
     THROTTLE_BYTES = 1 << 20,   /* waiting for a driver: its workers are not read */
     UNTHROTTLE_BYTES = 1 << 18, /* until no more than this waits */
@@ -84,7 +85,8 @@ struct greeting {
     pid_t pid;
     int page_fd, event_fd; /* of its own doorbell, or -1 */
     uint64_t give_up_ms;
-    bool held; /* its hello waits until there are process ids */
+    bool held;     /* its hello waits until there are process ids */
+    bool stranger; /* of a user who may not come in */
     struct greeting *prev, *next;
 };
 
@@ -103,7 +105,7 @@ struct shell {
     struct tie *ties;       /* hash */
     struct site *sites;
     struct greeting *greetings;
-    unsigned greeting_count;
+    unsigned greeting_count, stranger_count; /* the first has the second in it */
     struct buffer scratch;
     uint64_t now_ms;
     bool announced; /* on ready_fd */

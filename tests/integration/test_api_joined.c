@@ -4,6 +4,10 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/processes.h"
@@ -13,7 +17,7 @@
 
 struct cluster {
     struct program *head, *node;
-    char address[128], variable[160];
+    char address[128], variable[160], local[64];
 };
 
 static struct program *daemon_start(const char *name, const char *option, const char *endpoint,
@@ -26,21 +30,25 @@ static struct program *daemon_start(const char *name, const char *option, const 
     return p;
 }
 
-static void cluster_open(struct cluster *c)
+static void cluster_open_at(struct cluster *c, bool local)
 {
     static int number;
-    char local[64];
-    snprintf(local, sizeof local, "@mobula-test-api-%d-%d", getpid(), ++number);
+    snprintf(c->local, sizeof c->local, "@mobula-test-api-%d-%d", getpid(), ++number);
     snprintf(c->address, sizeof c->address, "ipc://@mobula-test-head-%d-%d", getpid(), number);
     snprintf(c->variable, sizeof c->variable, "MOBULA_ADDRESS=%s", c->address);
     c->head = daemon_start("mobula-head", "--listen", c->address, NULL, NULL);
     assert_true(wait_until(strstr(program_stderr(c->head), "head.start") != NULL, 10000));
     char *path = user_path("mobula-node");
-    c->node = program_start(
-        (const char *const[]){path, "--head", c->address, "--local", local, "--cpus", "2", NULL},
-        NULL);
+    c->node = program_start((const char *const[]){path, "--head", c->address, "--cpus", "2",
+                                                  local ? "--local" : NULL, c->local, NULL},
+                            NULL);
     free(path);
     assert_true(wait_until(strstr(program_stderr(c->node), "node.joined") != NULL, 10000));
+}
+
+static void cluster_open(struct cluster *c)
+{
+    cluster_open_at(c, true);
 }
 
 /* Only the daemons themselves are left: jobs that ended have taken their processes along. */
@@ -137,6 +145,60 @@ MOB_TEST(killed_node)
     program_destroy(c.head);
 }
 
+/* A node that was given no socket for drivers has one all the same. */
+MOB_TEST(node_without_a_local_socket)
+{
+    struct cluster c;
+    cluster_open_at(&c, false);
+    user_ends(join(&c, "busy"), 0);
+    cluster_close(&c);
+}
+
+/* As another user, more connections than a node lets wait, on which nothing is said. */
+static pid_t silent_strangers(const char *local)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path + 1, local + 1, strlen(local) - 1);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(local));
+    int done[2];
+    assert_int_equal(pipe(done), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setresuid(65534, 65534, 65534) != 0)
+            _exit(1);
+        for (int i = 0; i < 100; i++) {
+            int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+            if (connect(fd, (struct sockaddr *)&address, size) != 0)
+                _exit(2);
+        }
+        close(done[1]);
+        pause();
+        _exit(3);
+    }
+    char byte;
+    close(done[1]);
+    assert_true(pid > 0 && read(done[0], &byte, 1) == 0);
+    close(done[0]);
+    return pid;
+}
+
+/* A user who may not come in cannot keep others out by connecting and saying nothing. Needs root,
+ * to become another. */
+MOB_TEST(strangers_lock_nobody_out)
+{
+    if (geteuid() != 0)
+        skip();
+    struct cluster c;
+    cluster_open(&c);
+    pid_t pid = silent_strangers(c.local);
+    user_ends(join(&c, "busy"), 0);
+    int status = 0;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    cluster_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +206,8 @@ int main(void)
         cmocka_unit_test(killed_driver_takes_its_workers),
         cmocka_unit_test(ended_drivers_leave_no_descriptor),
         cmocka_unit_test(killed_node),
+        cmocka_unit_test(node_without_a_local_socket),
+        cmocka_unit_test(strangers_lock_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
