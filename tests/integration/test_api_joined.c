@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -164,7 +165,7 @@ static pid_t silent_strangers(const char *local)
     assert_int_equal(pipe(done), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        if (setresuid(65534, 65534, 65534) != 0)
+        if (setresuid(65534, 65534, 65534) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
             _exit(1);
         for (int i = 0; i < 100; i++) {
             int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
