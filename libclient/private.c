@@ -22,7 +22,7 @@
 
 #include "libclient/cluster.h"
 
-enum { TOKEN_SIZE = 32, ARGV_MAX = 32, FIRST_FD = 3, STOP_TIMEOUT_MS = 2000 };
+enum { TOKEN_SIZE = 32, ARGV_MAX = 32, FIRST_FD = 3, FDS_MAX = 4, STOP_TIMEOUT_MS = 2000 };
 
 static struct {
     pid_t head, node;
@@ -71,8 +71,8 @@ struct child {
     char *argv[ARGV_MAX];
     char text[ARGV_MAX][160];
     unsigned argc, fd_count;
-    int fds[4]; /* become FIRST_FD and up in the child */
-    int ready;  /* our end of its ready pipe */
+    int fds[FDS_MAX]; /* become FIRST_FD and up in the child */
+    int ready;        /* our end of its ready pipe */
 };
 
 static void argument(struct child *c, const char *format, ...)
@@ -110,9 +110,10 @@ static int child_spawn(struct child *c, pid_t *pid, struct mob_err *err)
     else if (log[0] == '/')
         posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     /* First out of the way, then to their places: a source may lie where another's place is. */
-    int high[4];
+    int high[FDS_MAX], error = 0;
     for (unsigned i = 0; i < c->fd_count; i++) {
-        high[i] = fcntl(c->fds[i], F_DUPFD_CLOEXEC, 64);
+        high[i] = fcntl(c->fds[i], F_DUPFD_CLOEXEC, FIRST_FD + FDS_MAX);
+        error = high[i] < 0 ? errno : error;
         posix_spawn_file_actions_adddup2(&actions, high[i], FIRST_FD + (int)i);
     }
     posix_spawnattr_init(&attr);
@@ -121,9 +122,11 @@ static int child_spawn(struct child *c, pid_t *pid, struct mob_err *err)
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
     extern char **environ;
-    int error = posix_spawn(pid, c->path, &actions, &attr, c->argv, environ);
+    if (error == 0)
+        error = posix_spawn(pid, c->path, &actions, &attr, c->argv, environ);
     for (unsigned i = 0; i < c->fd_count; i++)
-        close(high[i]);
+        if (high[i] >= 0)
+            close(high[i]);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&actions);
     if (error == 0)

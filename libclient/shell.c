@@ -21,7 +21,10 @@ static int arena_map(struct shell *s, struct mob_err *err)
         return MOB_OK;
     void *p = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, s->connection->arena_fd, 0);
     if (p == MAP_FAILED)
-        return mob_err_system(err, "cannot map the object store of %zu bytes", (size_t)size);
+        return mob_err_system(err,
+                              "cannot map the object store of %zu bytes (raise ulimit -v, or set "
+                              "store_bytes of struct mob_config)",
+                              (size_t)size);
     s->arena = p;
     return MOB_OK;
 }

@@ -40,6 +40,12 @@ MOB_TEST(a_forked_child_of_a_driver)
     user_runs("api_abuse", "child");
 }
 
+/* A driver that may open 64 descriptors, as may all that it starts, still has a cluster. */
+MOB_TEST(few_descriptors)
+{
+    user_runs("api_abuse", "descriptors");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -49,6 +55,7 @@ int main(void)
         cmocka_unit_test(a_task_whose_thread_or_program_is_gone),
         cmocka_unit_test(zygotes_that_die),
         cmocka_unit_test(a_forked_child_of_a_driver),
+        cmocka_unit_test(few_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

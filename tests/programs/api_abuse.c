@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 MOB_TASK(int64_t, square, (int64_t, x))
@@ -186,11 +186,21 @@ static void child(void)
     works();
 }
 
+/* ---- a driver that may have few descriptors ---- */
+
+static void descriptors(void)
+{
+    const struct rlimit few = {64, 64};
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    START(.cpus = 2);
+    works();
+}
+
 int main(int argc, char **argv)
 {
     static const struct check_case cases[] = {
-        {"joined", joined},   {"outlived", outlived}, {"forked", forked}, {"gone", gone},
-        {"zygotes", zygotes}, {"child", child},       {NULL, NULL},
+        {"joined", joined},   {"outlived", outlived}, {"forked", forked},           {"gone", gone},
+        {"zygotes", zygotes}, {"child", child},       {"descriptors", descriptors}, {NULL, NULL},
     };
     return check_main(&argc, &argv, cases);
 }
