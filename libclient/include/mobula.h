@@ -53,11 +53,11 @@
  * THREADS. All functions may be called from any thread, also at once, after mob_init has
  * returned; one reference may be read by many threads, its drop is the last use. Tasks run one at
  * a time in their process. Calls made by one thread keep their order. After fork the child must
- * not call Mobula: it gets MOB_EFORKED.
+ * not call Mobula: it gets MOB_EFORKED; one that returns from the task which forked it is ended.
  *
  * BLOCKING. mob_init and mob_shutdown take as long as they need; mob_get, mob_take, mob_get_all
  * and mob_wait block up to their time-out in milliseconds: MOB_FOREVER waits, 0 polls. A task
- * that blocks in them lends its cpu to other tasks. Nothing else blocks.
+ * that blocks in them, in any of its threads, lends its cpu to other tasks. Nothing else blocks.
  *
  * ERRORS. Functions return MOB_OK (0) or a negative MOB_E*. The macros also leave the sentence in
  * the thread's last error: mob_print_error prints it, mob_last_error gives it. A call that cannot
