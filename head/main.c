@@ -1,20 +1,7 @@
 /* main.c: mobula-head. Reads the settings and runs the shell. */
-#include <stdio.h>
 #include <unistd.h>
 
 #include "head/shell.h"
-#include "protocol/log.h"
-#include "protocol/settings.h"
-
-static int print_help(void)
-{
-    char text[8192];
-    settings_usage(ROLE_HEAD, text, sizeof text);
-    printf("mobula-head --listen ENDPOINT [--data DIR] [options]\n%s"
-           "Each --name is also read from MOBULA_NAME in the environment.\n",
-           text);
-    return 0;
-}
 
 static struct head_shell_config config_of(const struct settings *s, struct view token)
 {
@@ -56,27 +43,11 @@ static int run(const struct settings *s, struct daemon *daemon, struct mob_err *
 
 int main(int argc, char **argv)
 {
-    struct settings settings;
-    struct daemon daemon;
-    struct mob_err err = {0};
+    static const struct daemon_kind kind = {
+        .name = "head",
+        .usage = "--listen ENDPOINT [--data DIR] [options]: keep a cluster together",
+        .role = ROLE_HEAD,
+        .run = run};
     (void)argc;
-    daemon_begin();
-    int rc = settings_read(&settings, ROLE_HEAD, argv, environ, &err);
-    if (rc == MOB_OK && settings.help)
-        return print_help();
-    int opened =
-        daemon_open(&daemon, settings.life_fd, settings.ready_fd, rc == MOB_OK ? &err : NULL);
-    log_start("head", (enum log_level)log_level_of(settings.log_level));
-    if (rc == MOB_OK && settings.unknown != NULL)
-        log_warn("settings.unknown variable=\"%.80s\"", settings.unknown);
-    if (rc == MOB_OK)
-        rc = opened;
-    if (rc == MOB_OK)
-        rc = run(&settings, &daemon, &err);
-    if (rc != MOB_OK) {
-        log_error("head.failed code=%s text=\"%s\"", mob_error_name(rc), err.text);
-        daemon_failed(&daemon, &err);
-    }
-    daemon_close(&daemon);
-    return rc == MOB_OK ? 0 : rc == MOB_EOPTION ? 2 : 1;
+    return daemon_main(&kind, argv);
 }

@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "protocol/log.h"
+
 void daemon_begin(void)
 {
     for (int fd = 0; fd <= 2; fd++)
@@ -117,4 +119,40 @@ int daemon_read_token(int fd, uint8_t token[DAEMON_TOKEN_MAX], struct view *out,
     close(fd);
     *out = (struct view){token, size};
     return rc;
+}
+
+static int print_help(const struct daemon_kind *kind)
+{
+    char text[8192];
+    settings_usage(kind->role, text, sizeof text);
+    printf("mobula-%s %s\n%s"
+           "Each --name is also read from MOBULA_NAME in the environment.\n",
+           kind->name, kind->usage, text);
+    return 0;
+}
+
+int daemon_main(const struct daemon_kind *kind, char **argv)
+{
+    struct settings settings;
+    struct daemon daemon;
+    struct mob_err err = {0};
+    daemon_begin();
+    int rc = settings_read(&settings, kind->role, argv, environ, &err);
+    if (rc == MOB_OK && settings.help)
+        return print_help(kind);
+    int opened =
+        daemon_open(&daemon, settings.life_fd, settings.ready_fd, rc == MOB_OK ? &err : NULL);
+    log_start(kind->name, (enum log_level)log_level_of(settings.log_level));
+    if (rc == MOB_OK && settings.unknown != NULL)
+        log_warn("settings.unknown variable=\"%.80s\"", settings.unknown);
+    if (rc == MOB_OK)
+        rc = opened;
+    if (rc == MOB_OK)
+        rc = kind->run(&settings, &daemon, &err);
+    if (rc != MOB_OK) {
+        log_error("%s.failed code=%s text=\"%s\"", kind->name, mob_error_name(rc), err.text);
+        daemon_failed(&daemon, &err);
+    }
+    daemon_close(&daemon);
+    return rc == MOB_OK ? 0 : rc == MOB_EOPTION ? 2 : 1;
 }

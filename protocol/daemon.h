@@ -5,6 +5,7 @@
 #define MOB_PROTOCOL_DAEMON_H
 #include "protocol/cursor.h"
 #include "protocol/errors.h"
+#include "protocol/settings.h"
 
 enum { DAEMON_TOKEN_MAX = 256 };
 
@@ -28,4 +29,14 @@ void daemon_failed(struct daemon *d, const struct mob_err *err);
 /* Read the secret to its end and close `fd`. -1 gives an empty one. MOB_ETOOBIG, MOB_ESYSTEM. */
 int daemon_read_token(int fd, uint8_t token[DAEMON_TOKEN_MAX], struct view *out,
                       struct mob_err *err) MOB_MUST_CHECK;
+
+/* What head and node differ in. */
+struct daemon_kind {
+    const char *name, *usage; /* "head": the program is mobula-head */
+    enum settings_role role;
+    int (*run)(const struct settings *settings, struct daemon *daemon, struct mob_err *err);
+};
+/* The whole of main: settings, --help, log, run, and the error said where it is looked for. Returns
+ * the exit status: 0, 1 for a failure, 2 for a bad option. */
+int daemon_main(const struct daemon_kind *kind, char **argv);
 #endif
