@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 static atomic_bool counting;
 static _Atomic uint64_t count, fail_at;
@@ -36,15 +35,6 @@ void *memory_aligned(size_t align, size_t size)
 void *memory_realloc(void *old, size_t size)
 {
     return fails() ? NULL : realloc(old, size);
-}
-
-char *memory_copy_text(const char *text)
-{
-    size_t size = strlen(text) + 1;
-    char *copy = memory_alloc(size);
-    if (copy != NULL)
-        memcpy(copy, text, size);
-    return copy;
 }
 
 void memory_free(void *p)

@@ -11,7 +11,6 @@ void *memory_zalloc(size_t size) __attribute__((malloc, warn_unused_result));
 void *memory_aligned(size_t align, size_t size)
     __attribute__((malloc, warn_unused_result)); /* align: a power of two */
 void *memory_realloc(void *old, size_t size) __attribute__((warn_unused_result));
-char *memory_copy_text(const char *text) __attribute__((malloc, warn_unused_result));
 void memory_free(void *p);
 
 /* Fault point: the n-th allocation from now fails, once (n >= 1); 0 turns it off. */
