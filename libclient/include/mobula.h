@@ -433,7 +433,8 @@ struct mob_call {
 };
 
 /* Submit a task. `results` has room for function->result_count ids and is always filled; after a
- * failure with references whose get gives the error. Does not block. */
+ * failure with references whose get gives the error. Does not block, but for arguments above the
+ * inline limit, which wait until the node has given them room. */
 MOB_API int mob_submit(const struct mob_call *call, struct mob_id *results, struct mob_error *err);
 /* Make an object of a value. MOB_ESTOREFULL, MOB_ENOMEM. */
 MOB_API int mob_put_pieces(const struct mob_piece *pieces, uint32_t count, struct mob_id *out,
@@ -624,7 +625,8 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);
  *
  * MOB_REF(R) mob_remote(name, argument...)
  *     Run the task somewhere. Numbers, structs, text, bytes and arrays are copied before it
- *     returns, references are lent, or passed on by mob_move. Does not block. Never fails itself:
+ *     returns, references are lent, or passed on by mob_move. Does not block, but for a large
+ *     argument, which waits until its node has given it room. Never fails itself:
  *     what is wrong (MOB_EINVAL for a number that does not fit, MOB_ENOMEM, MOB_ENOTINIT, ...) is
  *     what the get of its result gives. For a task of several results it gives a MOB_REFS(name).
  *
@@ -632,8 +634,8 @@ MOB_API void *mob_memory_get(struct mob_memory *memory, size_t size);
  *     The same with options: MOB_OPTIONS(.retries = 5), or a pointer to a struct mob_options.
  *
  * MOB_REF(T) mob_put(T, value)
- *     A copy of the value as an object, for many tasks to use. Does not block; errors as above, and
- *     MOB_ESTOREFULL.
+ *     A copy of the value as an object, for many tasks to use. A large one waits until its node
+ *     has given it room; errors as above, and MOB_ESTOREFULL.
  *
  * int mob_get(MOB_REF(T) ref, T *out, int64_t timeout_ms)
  *     Wait for the value and store it, or a view of it. May be repeated, by any number of
