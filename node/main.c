@@ -1,6 +1,7 @@
 /* main.c: mobula-node. Reads the settings and runs the shell. */
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
